@@ -1,0 +1,18 @@
+// Package engine is the core of Handrail: what a playbook is, what can happen to a run of it, and
+// what has to be done next.
+//
+// The core is a deterministic state machine. A driver feeds it events with [Run.Apply] and asks
+// [Run.Next] what follows: more events, which the driver records before it applies them, or
+// commands, which the driver carries out. Whatever a run depends on (time, identity, randomness,
+// the answer of a database) reaches the core as an event, so replaying the events of a journal
+// gives the same run again.
+//
+// The core guarantees that
+//   - a command that has an effect is handed out only AFTER an [Intended] event was applied, and
+//     the [Ready] that carries it says that the event must be durable first;
+//   - no effect is handed out twice in the life of one driver, and AFTER a crash only as the
+//     class of the effect allows;
+//   - what cannot be known is in doubt until a probe or a person has answered.
+//
+// The core never touches the outside: no files, no network, no clock, no goroutines, no YAML.
+package engine

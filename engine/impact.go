@@ -1,0 +1,76 @@
+package engine
+
+// Standing is what a dry-run says of a step. It never says that something succeeded.
+type Standing int
+
+// The standings.
+const (
+	StandingUnknown Standing = iota // cannot be judged
+	StandingWould                   // the real run would do it
+	StandingAlready                 // the effect is there already
+	StandingSkip                    // the real run would leave it out
+)
+
+var standingNames = [...]string{"unknown", "would", "already", "skip"}
+
+func (s Standing) String() string { return standingNames[s] }
+
+// MarshalText writes the name.
+func (s Standing) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads the name.
+func (s *Standing) UnmarshalText(b []byte) error {
+	return parseName(standingNames[:], b, (*int)(s), "standing")
+}
+
+// Certainty says how far a figure can be relied on.
+type Certainty int
+
+// The certainties.
+const (
+	FigureUnknown Certainty = iota
+	FigureEstimate
+	FigureExact
+)
+
+var certaintyNames = [...]string{"unknown", "estimate", "exact"}
+
+func (c Certainty) String() string { return certaintyNames[c] }
+
+// MarshalText writes the name.
+func (c Certainty) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// UnmarshalText reads the name.
+func (c *Certainty) UnmarshalText(b []byte) error {
+	return parseName(certaintyNames[:], b, (*int)(c), "certainty")
+}
+
+// Figure is one number about what a step would do.
+type Figure struct {
+	Name      string    `json:"name"` // "rows", "keys", "containers"
+	Value     int64     `json:"value"`
+	Certainty Certainty `json:"certainty"`
+	Why       string    `json:"why,omitempty"` // why it is no better than that
+}
+
+// Fact is one thing that the live system says now.
+type Fact struct {
+	Name  string `json:"name"`  // "api-1"
+	Value string `json:"value"` // "running, healthy, up 3 h"
+}
+
+// Impact is what an operation would do to the system as it is now, found by reading only.
+type Impact struct {
+	Standing Standing `json:"standing"`
+	// Would is one line in plain words: "restart api-1, api-2".
+	Would    string   `json:"would"`
+	Class    Class    `json:"class,omitempty"` // when the target allows less than was declared
+	Risk     Risk     `json:"risk"`
+	Figures  []Figure `json:"figures,omitempty"`
+	Facts    []Fact   `json:"facts,omitempty"`
+	Warnings []string `json:"warnings,omitempty"`
+	// Details are longer texts, such as the statements that would be sent.
+	Details []string `json:"details,omitempty"`
+	// Why it cannot be judged, when Standing is unknown.
+	Why string `json:"why,omitempty"`
+}

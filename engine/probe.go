@@ -1,0 +1,160 @@
+package engine
+
+import "fmt"
+
+// Probe is an operation that only reads, and what is expected of its result. It has three answers:
+// yes, no, and could not ask. Verify grades it; the rest only ask whether `expect` holds.
+type Probe struct {
+	Kind, Op string
+	Target   string
+	Params   Template
+	Expect   Expr // nil: that the operation succeeds
+	Tolerate Expr // nil: nothing less than Expect will do
+	Message  *Template
+	Pos      Pos
+}
+
+// Source is a text by which two probes are equal if they ask the same.
+func (p *Probe) Source() string {
+	s := p.Kind + "." + p.Op + "@" + p.Target + p.Params.Source()
+	for _, e := range []Expr{p.Expect, p.Tolerate} {
+		if e != nil {
+			s += ";" + e.String()
+		}
+	}
+	return s
+}
+
+func (p *Probe) bind(s Scope) (Value, error) {
+	v, err := p.Params.Render(s)
+	if err != nil {
+		return nil, err
+	}
+	params, ok := v.(Record)
+	if !ok && v != nil {
+		return nil, fmt.Errorf("parameters of a probe are %s, not a record", TypeName(v))
+	}
+	return Question{probe: p, Params: params, scope: s}, nil
+}
+
+// Question is a probe with its parameters filled in, ready to be asked.
+type Question struct {
+	probe  *Probe
+	Params Record
+	scope  Scope
+}
+
+// Operation names what has to be executed to ask.
+func (q Question) Operation() (kind, op, target string) {
+	return q.probe.Kind, q.probe.Op, q.probe.Target
+}
+
+// String is the question in one line.
+func (q Question) String() string {
+	s := q.probe.Kind + "." + q.probe.Op
+	if q.probe.Target != "" {
+		s += " on " + q.probe.Target
+	}
+	if q.probe.Expect != nil {
+		s += ": " + q.probe.Expect.String()
+	}
+	return s
+}
+
+func (q Question) digest() string { return Digest(q.probe.Source()) }
+
+// Judge turns what the operation brought back into an answer.
+func (q Question) Judge(o Outcome) Answer {
+	if o.Err != "" {
+		return Answer{Asked: CouldNotAsk, Message: o.Err, Result: o.Result}
+	}
+	a := Answer{Asked: Yes, Result: o.Result, Grade: o.Grade}
+	inner := q.scope.with(o.Result)
+	if q.probe.Expect != nil {
+		a = q.judgeExpect(a, inner)
+	} else if o.Grade == GradeFailed {
+		a.Asked = No
+	}
+	if q.probe.Message != nil && a.Asked != CouldNotAsk {
+		v, err := q.probe.Message.Render(inner)
+		if err != nil {
+			return Answer{Asked: CouldNotAsk, Message: "message: " + err.Error(), Result: o.Result}
+		}
+		a.Message = Text(v)
+	} else if a.Asked == No && a.Message == "" {
+		a.Message = q.String() + " does not hold"
+	}
+	return a
+}
+
+func (q Question) judgeExpect(a Answer, inner Scope) Answer {
+	holds, err := Test(q.probe.Expect, inner)
+	if err != nil {
+		return Answer{Asked: CouldNotAsk, Message: fmt.Sprintf("expect %s: %v", q.probe.Expect, err), Result: a.Result}
+	}
+	if holds {
+		return a
+	}
+	a.Asked, a.Grade = No, GradeFailed
+	if q.probe.Tolerate == nil {
+		return a
+	}
+	tolerable, err := Test(q.probe.Tolerate, inner)
+	if err != nil {
+		return Answer{Asked: CouldNotAsk, Message: fmt.Sprintf("tolerate %s: %v", q.probe.Tolerate, err), Result: a.Result}
+	}
+	if tolerable {
+		a.Asked, a.Grade = Yes, GradeDegraded
+	}
+	return a
+}
+
+// Asked is one of the three answers of a probe.
+type Asked int
+
+// The answers. CouldNotAsk is never taken for No.
+const (
+	CouldNotAsk Asked = iota
+	Yes
+	No
+)
+
+var askedNames = [...]string{"could not ask", "yes", "no"}
+
+func (a Asked) String() string { return askedNames[a] }
+
+// MarshalText writes the name.
+func (a Asked) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// UnmarshalText reads the name.
+func (a *Asked) UnmarshalText(b []byte) error {
+	return parseName(askedNames[:], b, (*int)(a), "answer")
+}
+
+// Grade is how well something is.
+type Grade int
+
+// The grades, in falling order.
+const (
+	GradeOK Grade = iota
+	GradeDegraded
+	GradeFailed
+)
+
+var gradeNames = [...]string{"ok", "degraded", "failed"}
+
+func (g Grade) String() string { return gradeNames[g] }
+
+// MarshalText writes the name.
+func (g Grade) MarshalText() ([]byte, error) { return []byte(g.String()), nil }
+
+// UnmarshalText reads the name.
+func (g *Grade) UnmarshalText(b []byte) error { return parseName(gradeNames[:], b, (*int)(g), "grade") }
+
+// Answer is what came of asking a probe.
+type Answer struct {
+	Asked   Asked
+	Grade   Grade
+	Message string
+	Result  Record
+}
