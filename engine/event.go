@@ -140,6 +140,7 @@ type (
 		Evidence []string `json:"evidence,omitempty"`
 		// Withheld: the step is sensitive, and its result is not here.
 		Withheld bool `json:"withheld,omitempty"`
+		withheld Record
 	}
 	// RetryScheduled says that a failed attempt will be made again.
 	RetryScheduled struct {
@@ -172,7 +173,9 @@ type (
 		Step    string    `json:"step"`
 		Message string    `json:"message"`
 		Digest  string    `json:"digest"`  // of what is approved
-		Expires time.Time `json:"expires"` // zero: never
+		Expires time.Time `json:"expires"` // zero: never; the driver sets it from For
+		// For is how long the approval may be waited for.
+		For time.Duration `json:"-"`
 	}
 	// ApprovalGiven is a yes to the digest that was asked about.
 	ApprovalGiven struct {
@@ -190,11 +193,25 @@ type (
 	// AskedAgain records that a finished reading step was asked again on resume: a verify, whose proof
 	// may no longer hold, or a sensitive step, whose result is not stored.
 	AskedAgain struct {
-		Step    string `json:"step"`
-		State   State  `json:"state"`
-		Error   string `json:"error,omitempty"`
-		Message string `json:"message,omitempty"`
-		Result  Typed  `json:"result"`
+		Step     string `json:"step"`
+		State    State  `json:"state"`
+		Error    string `json:"error,omitempty"`
+		Message  string `json:"message,omitempty"`
+		Result   Typed  `json:"result"`
+		Withheld bool   `json:"withheld,omitempty"`
+		withheld Record
+	}
+	// Assumed is an event of a plan, never of a journal: the step was not run, and what it would bring
+	// back is known only AFTER it.
+	Assumed struct {
+		Step  string
+		After string // the step whose run would make it known
+		State State  // OK, or Already or Skipped when that is certain
+	}
+	// Undecided is an event of a plan: `when` needs what is not known yet, so both branches are shown.
+	Undecided struct {
+		Step string
+		Why  string
 	}
 	// MemoryChecked records whether the target still remembers the effects of finished steps. Lost
 	// are the steps whose markers are gone: the target was restored or failed over.
@@ -286,6 +303,8 @@ func (ApprovalGiven) eventName() string   { return "approval_given" }
 func (ApprovalRefused) eventName() string { return "approval_refused" }
 func (AskedAgain) eventName() string      { return "asked_again" }
 func (MemoryChecked) eventName() string   { return "memory_checked" }
+func (Assumed) eventName() string         { return "assumed" }
+func (Undecided) eventName() string       { return "undecided" }
 
 // EventName is the name under which an event is written.
 func EventName(e Event) string { return e.eventName() }
@@ -314,6 +333,8 @@ func (e ApprovalAsked) stepPath() string   { return e.Step }
 func (e ApprovalGiven) stepPath() string   { return e.Step }
 func (e ApprovalRefused) stepPath() string { return e.Step }
 func (e AskedAgain) stepPath() string      { return e.Step }
+func (e Assumed) stepPath() string         { return e.Step }
+func (e Undecided) stepPath() string       { return e.Step }
 
 // MarshalEvent writes a stamped event as one JSON object: {"at":…,"event":name, fields…}.
 func MarshalEvent(s Stamped) ([]byte, error) {

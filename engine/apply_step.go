@@ -1,0 +1,390 @@
+package engine
+
+import "time"
+
+// applyToStep takes note of an event about one step.
+func (r *Run) applyToStep(path string, s Stamped) error {
+	if e, ok := s.Event.(StepResolved); ok {
+		return r.applyResolved(e)
+	}
+	n := r.nodes[path]
+	if n == nil {
+		return impossible("%s is about step %s, which the run has not reached", s.eventName(), path)
+	}
+	if n.closed() && !n.loose {
+		return r.applyLate(n, s.Event)
+	}
+	switch e := s.Event.(type) {
+	case Entered:
+		r.proceed(n)
+	case StepSkipped:
+		n.words().message = e.Why
+		r.finish(n, Skipped)
+	case ItemsListed:
+		return r.applyItems(n, e)
+	case DoneIfAsked:
+		return r.applyDoneIf(n, e)
+	case Prepared:
+		return r.applyPrepared(n, e)
+	case StepIntended:
+		return r.applyIntended(n, e, s.At)
+	case Noted:
+		n.attemptState().note = e.Note.V
+	case StepFinished:
+		return r.applyFinished(n, e, s.At)
+	case RetryScheduled:
+		n.attemptState().pause = e.Pause
+		n.words().err = e.Error
+		r.advance(n, phaseRetrying)
+	case RetryDue:
+		r.beginAttempt(n)
+	case Settled:
+		return r.applySettled(n, e)
+	case ApprovalAsked:
+		n.attemptState().ask = &e
+		r.advance(n, phasePerson)
+	case ApprovalGiven:
+		return r.applyApproval(n, e)
+	case ApprovalRefused:
+		n.words().err = refusal(e)
+		r.fail(n, EffectNone)
+	case AskedAgain:
+		return r.applyAskedAgain(n, e)
+	case Assumed:
+		n.words().known = e.After
+		r.finish(n, e.State)
+	case Undecided:
+		n.words().known = e.Why
+		n.undecided = true
+		r.proceed(n)
+	default:
+		return impossible("unknown event %T", s.Event)
+	}
+	return nil
+}
+
+// applyLate lets go of an answer that came AFTER its step was closed by a failure elsewhere. A step
+// that ended by itself cannot end again.
+func (r *Run) applyLate(n *node, e Event) error {
+	if n.state == Pending {
+		return nil
+	}
+	return impossible("%s is about step %s, which is %s already", e.eventName(), n.path, n.state)
+}
+
+// advance brings a node to its next phase, unless a failure elsewhere has stopped it.
+func (r *Run) advance(n *node, to nodePhase) {
+	n.phase, n.issued = to, false
+	if n.parent != nil && !n.loose && !to.begun() && r.stopping(n.parent) {
+		n.stop = true
+		r.finish(n, Pending)
+		return
+	}
+	r.enqueue(n)
+}
+
+// beginAttempt leads to the next attempt: a look at the target first, where the operation wants one.
+func (r *Run) beginAttempt(n *node) {
+	if op := n.leafOp(); op != nil && op.Prepares && n.def.Class.Writes() {
+		r.advance(n, phasePreparing)
+		return
+	}
+	r.advance(n, phaseReady)
+}
+
+// proceed goes on with a node whose `when` has been dealt with.
+func (r *Run) proceed(n *node) {
+	n.admitted = true
+	switch {
+	case n.role == roleBlock || n.role == roleAll:
+		r.open(n)
+	case n.role == roleEach || n.def.Class == ClassPerson:
+		r.advance(n, phaseEntering)
+	case len(n.def.DoneIf) > 0:
+		r.advance(n, phaseAsking)
+	default:
+		r.beginAttempt(n)
+	}
+}
+
+// anew leads a node back to its start. A `when` that was true stays true.
+func (r *Run) anew(n *node) {
+	n.state, n.att, n.stop = Pending, nil, false
+	if n.def.When == nil || n.admitted {
+		r.proceed(n)
+		return
+	}
+	r.advance(n, phaseEntering)
+}
+
+func (r *Run) applyItems(n *node, e ItemsListed) error {
+	r.open(n)
+	n.group.keys = e.Keys
+	if e.Items.V != nil {
+		items, ok := e.Items.V.(List)
+		if !ok || len(items) != len(e.Keys) {
+			return impossible("the items of step %s do not match their keys", n.path)
+		}
+		n.group.items = items
+	}
+	r.fill(n)
+	return nil
+}
+
+func (r *Run) applyDoneIf(n *node, e DoneIfAsked) error {
+	n.attemptState().asked = true
+	if n.said != nil && n.said.resolved != nil && n.phase == phaseAsking {
+		return r.applyProofOfWord(n, e)
+	}
+	if n.phase != phaseAsking {
+		return impossible("step %s was not asking", n.path)
+	}
+	switch e.Asked {
+	case Yes:
+		n.words().message = e.Message
+		n.result, _ = e.Result.V.(Record)
+		r.finish(n, Already)
+	case No:
+		r.beginAttempt(n)
+	case CouldNotAsk:
+		n.words().err = "done_if could not be asked: " + e.Message
+		r.fail(n, EffectNone)
+	}
+	return nil
+}
+
+func (r *Run) applyPrepared(n *node, e Prepared) error {
+	if n.phase != phasePreparing {
+		return impossible("step %s was not preparing", n.path)
+	}
+	if e.Error != "" {
+		n.words().err = e.Error
+		r.fail(n, EffectNone)
+		return nil
+	}
+	a := n.attemptState()
+	a.seen, a.class = e.Seen.V, e.Class
+	r.advance(n, phaseReady)
+	return nil
+}
+
+func (r *Run) applyIntended(n *node, e StepIntended, at time.Time) error {
+	if n.phase != phaseReady {
+		return impossible("step %s was not ready", n.path)
+	}
+	n.attempt, n.state = e.Attempt, Intended
+	n.attemptState().class = e.Class
+	n.attemptState().settled = false
+	w := n.words()
+	w.intended = at
+	if w.started.IsZero() {
+		w.started = at
+	}
+	n.phase, n.issued = phaseIntended, false
+	r.enqueue(n)
+	return nil
+}
+
+func (r *Run) applyFinished(n *node, e StepFinished, at time.Time) error {
+	if n.phase == phaseOpen {
+		return impossible("step %s is a group under way", n.path)
+	}
+	r.remember(e)
+	if e.Attempt > 0 {
+		n.attempt = e.Attempt
+	}
+	r.take(n, e, at)
+	switch e.State {
+	case OK, Degraded:
+		n.effect = EffectNone
+		n.marked = n.class() == ClassTransactional
+		r.calm(n)
+		r.finish(n, e.State)
+	case Failed:
+		r.calm(n)
+		r.fail(n, e.Effect)
+	case InDoubt:
+		r.doubt(n)
+	case Pending, Skipped, Already, Intended, Resolved:
+		return impossible("an attempt cannot end %s", e.State)
+	}
+	return nil
+}
+
+// take keeps what an attempt left: its result, if it is read later, and its words.
+func (r *Run) take(n *node, e StepFinished, at time.Time) {
+	n.result, _ = e.Result.V.(Record)
+	if e.Withheld {
+		n.result = e.withheld
+		n.words().withheld = true
+	} else if n.said != nil {
+		n.said.withheld = false
+	}
+	if n.said != nil || e.Error != "" || e.Message != "" || e.Tail != "" || len(e.Evidence) > 0 {
+		w := n.words()
+		w.err, w.message, w.tail, w.evidence = e.Error, e.Message, e.Tail, e.Evidence
+		w.finished = at
+	}
+}
+
+// doubt: it is not known whether the effect happened. Once per process it is asked; then a person is.
+func (r *Run) doubt(n *node) {
+	if n.state != InDoubt {
+		n.state = InDoubt
+		r.doubts++
+	}
+	if n.attemptState().settled {
+		n.phase = phaseDoubt
+		return
+	}
+	n.phase, n.issued = phaseSettling, false
+	r.enqueue(n)
+}
+
+// calm takes a step out of doubt.
+func (r *Run) calm(n *node) {
+	if n.state == InDoubt {
+		n.state = Intended
+		r.doubts--
+		r.wake()
+	}
+}
+
+// fail closes a step that has failed. Whether that stops the run is the author's choice.
+func (r *Run) fail(n *node, effect Effect) {
+	n.effect = effect
+	n.stop = n.def.OnError != ContinueOnError
+	r.calm(n)
+	if n.said != nil && n.said.finished.IsZero() {
+		n.said.finished = n.said.intended
+	}
+	r.finish(n, Failed)
+}
+
+func (r *Run) applySettled(n *node, e Settled) error {
+	if n.phase != phaseSettling {
+		return impossible("step %s was not being settled", n.path)
+	}
+	a := n.attemptState()
+	a.settled = true
+	n.words().evidence = e.Evidence
+	if e.Verdict == VerdictNotDone {
+		r.calm(n)
+		n.state = Pending
+		n.phase, n.issued = phaseReady, false
+		r.enqueue(n)
+	}
+	// Any other verdict is followed by the StepFinished that it leads to.
+	return nil
+}
+
+func (r *Run) applyApproval(n *node, e ApprovalGiven) error {
+	a := n.attemptState().ask
+	if n.phase != phasePerson || a == nil {
+		return impossible("step %s does not wait for an approval", n.path)
+	}
+	if a.Digest != e.Digest {
+		return impossible("the approval of step %s is for something else than was asked", n.path)
+	}
+	n.words().message = "approved by " + e.By.String()
+	r.finish(n, OK)
+	return nil
+}
+
+func refusal(e ApprovalRefused) string {
+	if e.Expired {
+		return "the approval expired; nobody had answered"
+	}
+	s := "declined by " + e.By.String()
+	if e.Because != "" {
+		s += ": " + e.Because
+	}
+	return s
+}
+
+// applyResolved takes a person's word on a step, reached or not.
+func (r *Run) applyResolved(e StepResolved) error {
+	n := r.nodes[e.Step]
+	if n == nil {
+		r.spoken[e.Step] = e
+		return nil
+	}
+	if n.role != roleLeaf {
+		return impossible("step %s is a group; resolve the steps in it", e.Step)
+	}
+	if n.phase == phaseIntended {
+		return impossible("step %s is under way", e.Step)
+	}
+	if n.closed() && n.state != Failed && n.state != Pending && !n.lost {
+		return impossible("step %s is %s; there is nothing to resolve", e.Step, n.state)
+	}
+	n.words().resolved = &e
+	if n.closed() {
+		// Its word counts when the run is resumed: what is above it is closed as well.
+		r.spoken[e.Step] = e
+		return nil
+	}
+	r.obey(n)
+	return nil
+}
+
+// obey does what a person has said of an open step.
+func (r *Run) obey(n *node) {
+	said := n.said.resolved
+	r.calm(n)
+	n.lost = false
+	switch said.As {
+	case ResolvedNotDone:
+		n.said.resolved = nil
+		r.anew(n)
+	case ResolvedSkip:
+		r.finish(n, Resolved)
+	case ResolvedDone:
+		if len(n.def.DoneIf) > 0 {
+			n.state = Pending
+			r.advance(n, phaseAsking)
+			return
+		}
+		r.finish(n, Resolved)
+	}
+}
+
+// applyProofOfWord holds a person's "done" against the step's own probe.
+func (r *Run) applyProofOfWord(n *node, e DoneIfAsked) error {
+	switch e.Asked {
+	case Yes:
+		n.words().message = e.Message
+		r.finish(n, Resolved)
+	case No:
+		n.words().err = "resolved as done by " + n.said.resolved.By.String() + ", but done_if says it is not: " + e.Message
+		r.fail(n, EffectUnknown)
+	case CouldNotAsk:
+		n.words().err = "resolved as done by " + n.said.resolved.By.String() + ", but done_if could not be asked: " + e.Message
+		r.fail(n, EffectUnknown)
+	}
+	return nil
+}
+
+func (r *Run) applyAskedAgain(n *node, e AskedAgain) error {
+	if !n.loose {
+		return impossible("step %s was not being asked again", n.path)
+	}
+	if e.Message != "" || e.Error != "" {
+		n.words().message, n.words().err = e.Message, e.Error
+	}
+	if res, ok := e.Result.V.(Record); ok {
+		n.result = res
+	}
+	if e.withheld != nil {
+		n.result = e.withheld
+	}
+	n.state, n.phase = e.State, phaseClosed
+	r.tighten(n)
+	if e.State == Failed {
+		n.stop = true
+		r.main.group.failed = true
+		r.haltBelow(r.main)
+		r.fill(r.main)
+	}
+	return nil
+}

@@ -1,0 +1,272 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+)
+
+// token identifies one effect for ever: the run, the path of the step, and the round where an `always`
+// is run once more.
+func (r *Run) token(n *node) string {
+	t := r.start.Run + "/" + n.path
+	if n.round > 0 {
+		t += "#" + strconv.Itoa(n.round)
+	}
+	return t
+}
+
+// callFor makes what every command about an operation has in common. Parameters are rendered once per
+// attempt; what they are rendered from is recorded, so a later process renders the same.
+func (r *Run) callFor(n *node) (Call, error) {
+	a := n.attemptState()
+	if a.params == nil {
+		v, err := r.render(n)
+		if err != nil {
+			return Call{}, err
+		}
+		a.params, _ = v.(Record)
+		if a.params == nil {
+			a.params = Record{}
+		}
+	}
+	c := Call{
+		Step: n.path, ID: n.def.ID, Title: n.def.Title, Kind: n.def.Kind, Operation: n.def.Operation.Name,
+		Target: n.def.Target, Params: a.params, Class: n.class(), Token: r.token(n), Attempt: n.attempt,
+		Epoch: r.epoch, Timeout: n.def.Timeout, Seen: a.seen, Note: a.note, Wipes: n.def.Wipes, Sensitive: n.def.Sensitive,
+	}
+	if n.def.Expect != nil && n.def.Operation.ExpectInside {
+		c.Expect = &Condition{expr: n.def.Expect, scope: r.scopeAt(n.frame)}
+	}
+	return c, nil
+}
+
+// render fills in the parameters. In a plan, what is not known stays an [Unknown].
+func (r *Run) render(n *node) (Value, error) {
+	scope := r.scopeAt(n.frame)
+	if !r.preview {
+		return n.def.Params.Render(scope)
+	}
+	return n.def.Params.renderKnown(scope)
+}
+
+// renderKnown renders like Render, but puts the [Unknown] where a value is not known yet.
+func (t Template) renderKnown(s Scope) (Value, error) {
+	switch {
+	case t.List != nil:
+		out := make(List, len(t.List))
+		for i, e := range t.List {
+			v, err := e.renderKnown(s)
+			if err != nil {
+				return nil, fmt.Errorf("[%d]: %w", i, err)
+			}
+			out[i] = v
+		}
+		return out, nil
+	case t.Fields != nil:
+		out := make(Record, len(t.Fields))
+		for _, f := range t.Fields {
+			v, err := f.Value.renderKnown(s)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", f.Name, err)
+			}
+			out[f.Name] = v
+		}
+		return out, nil
+	}
+	v, err := t.Render(s)
+	var unknown Unknown
+	if errors.As(err, &unknown) {
+		return unknown, nil
+	}
+	return v, err
+}
+
+// call makes a command, or, when the parameters cannot be rendered, ends the step with no effect.
+func (r *Run) call(n *node, make func(Call) Command) ([]Event, Command) {
+	c, err := r.callFor(n)
+	if err != nil {
+		return r.failed(n, err), nil
+	}
+	return nil, make(c)
+}
+
+func (r *Run) ask(n *node) ([]Event, Command) {
+	questions, err := r.questions(n)
+	if err != nil {
+		return r.failed(n, err), nil
+	}
+	return nil, AskDoneIf{Step: n.path, Questions: questions, Timeout: n.def.Timeout}
+}
+
+func (r *Run) questions(n *node) ([]Question, error) {
+	out := make([]Question, len(n.def.DoneIf))
+	for i, p := range n.def.DoneIf {
+		v, err := p.bind(r.scopeAt(n.frame))
+		if err != nil {
+			return nil, fmt.Errorf("done_if: %w", err)
+		}
+		out[i], _ = v.(Question)
+	}
+	return out, nil
+}
+
+// intend states what is about to be done. It is durable BEFORE it is done.
+func (r *Run) intend(n *node) []Event {
+	c, err := r.callFor(n)
+	if err != nil {
+		return r.failed(n, err)
+	}
+	digest, err := DigestValue(c.Params)
+	if err != nil {
+		return r.failed(n, fmt.Errorf("parameters: %w", err))
+	}
+	return []Event{StepIntended{
+		Step: n.path, Attempt: n.attempt + 1, Token: c.Token, Class: c.Class, Digest: digest,
+	}}
+}
+
+func (r *Run) execute(n *node, refresh bool) ([]Event, Command) {
+	return r.call(n, func(c Call) Command {
+		if c.Class == ClassRead {
+			c.Attempt = n.attempt + 1
+		}
+		return Execute{Call: c, Again: n.attemptState().again, Refresh: refresh}
+	})
+}
+
+// settle finds out what became of an attempt. A notification is not worth a question: it is not known
+// whether it was sent, it is not sent again, and it stops nothing.
+func (r *Run) settle(n *node) ([]Event, Command) {
+	if n.class() == ClassAdvisory {
+		return []Event{StepFinished{Step: n.path, Attempt: n.attempt, State: Degraded,
+			Message: "it is not known whether it was sent; it is not sent again"}}, nil
+	}
+	questions, err := r.questions(n)
+	if err != nil {
+		questions = nil
+	}
+	return r.call(n, func(c Call) Command { return Settle{Call: c, Questions: questions} })
+}
+
+func (r *Run) askApproval(n *node) []Event {
+	c, err := r.callFor(n)
+	if err != nil {
+		return r.failed(n, err)
+	}
+	e := ApprovalAsked{Step: n.path, Digest: r.approvalDigest(n.path)}
+	e.Message = Text(c.Params["message"])
+	e.For = durationOf(c.Params["expires"])
+	return []Event{e}
+}
+
+// checkMemory asks for the markers of what this run has done so far in transactions.
+func (r *Run) checkMemory() (CheckMemory, bool) {
+	if r.checking {
+		return CheckMemory{}, false
+	}
+	wiped := map[string]bool{}
+	var calls []Call
+	for i := len(r.done) - 1; i >= 0; i-- {
+		n := r.done[i]
+		if n.def.Operation == nil || n.attempt == 0 {
+			continue
+		}
+		if n.def.Wipes && n.well() {
+			wiped[n.def.Target] = true
+		}
+		if n.marked && n.well() && !wiped[n.def.Target] {
+			calls = append(calls, Call{Step: n.path, Kind: n.def.Kind, Operation: n.def.Operation.Name,
+				Target: n.def.Target, Class: ClassTransactional, Token: r.token(n)})
+		}
+	}
+	if len(calls) == 0 {
+		r.recheck = false
+		return CheckMemory{}, false
+	}
+	r.checking = true
+	return CheckMemory{Calls: calls}, true
+}
+
+// nextPhase says what comes AFTER the steps that have just ended.
+func (r *Run) nextPhase() Event {
+	final := r.finalState()
+	if r.phase == PhaseSteps && (r.undo || r.cancel != nil && r.cancel.Undo) {
+		return PhaseEntered{Phase: PhaseUndo, Steps: r.toUndo(), Final: RunUndone}
+	}
+	if r.phase != PhaseAlways && len(r.pb.Always) > 0 {
+		return PhaseEntered{Phase: PhaseAlways, Final: final, Round: r.entered}
+	}
+	return r.end(final)
+}
+
+// finalState is what the run has come to, as far as it has come.
+func (r *Run) finalState() RunState {
+	switch {
+	case !r.top.well() && (r.phase != PhaseSteps || r.cancel == nil):
+		return RunFailed
+	case r.phase != PhaseSteps:
+		return r.final
+	case r.cancel != nil:
+		return RunCancelled
+	case r.top.state == Degraded:
+		return RunDegraded
+	}
+	return RunOK
+}
+
+func (r *Run) end(final RunState) Event {
+	e := RunFinished{State: final}
+	if final != RunOK && final != RunDegraded || len(r.pb.Outputs) == 0 {
+		return e
+	}
+	outputs := Record{}
+	for _, o := range r.pb.Outputs {
+		v, err := o.Expr.Eval(r.scopeAt(&frame{}))
+		if err != nil {
+			if r.preview {
+				continue
+			}
+			return RunFinished{State: RunFailed, Error: fmt.Sprintf("outputs.%s: %v", o.Name, err)}
+		}
+		outputs[o.Name] = v
+	}
+	e.Outputs = Typed{outputs}
+	return e
+}
+
+// toUndo lists what has an effect to take back, in reverse order of completion. A group that ended well
+// is undone as one.
+func (r *Run) toUndo() []string {
+	var paths []string
+	taken := map[*node]bool{}
+	for i := len(r.done) - 1; i >= 0; i-- {
+		n := r.done[i]
+		if taken[n] || len(n.def.Undo) == 0 || !n.effective() || n.role == roleEach {
+			continue
+		}
+		taken[n] = true
+		inside := false
+		for p := n.parent; p != nil; p = p.parent {
+			inside = inside || taken[p]
+		}
+		if !inside {
+			paths = append(paths, n.path)
+		}
+	}
+	return paths
+}
+
+// effective: there is an effect of the node to take back.
+func (n *node) effective() bool {
+	switch n.state {
+	case OK, Degraded:
+		return true
+	case Failed:
+		return n.effect != EffectNone
+	case Resolved:
+		return n.said != nil && n.said.resolved != nil && n.said.resolved.As == ResolvedDone
+	case Pending, Skipped, Already, Intended, InDoubt:
+	}
+	return false
+}

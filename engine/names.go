@@ -1,0 +1,85 @@
+package engine
+
+import "fmt"
+
+// names answers an expression that stands in a node.
+type names struct {
+	r *Run
+	f *frame
+}
+
+func (r *Run) scopeAt(f *frame) Scope { return Scope{roots: names{r, f}} }
+
+func (n names) root(name string) (Value, bool) {
+	for f := n.f; f != nil; f = f.parent {
+		if v, ok := f.locals[name]; ok {
+			return v, true
+		}
+	}
+	switch name {
+	case "inputs":
+		return n.r.start.Inputs.V, true
+	case "vars":
+		return n.r.vars, true
+	case "secrets":
+		return n.r.secrets, true
+	case "targets":
+		return n.r.targets, true
+	case "run":
+		return n.r.facts(), true
+	}
+	return nil, false
+}
+
+// facts are what `run` is in an expression. The start is told in the playbook's zone.
+func (r *Run) facts() Record {
+	started := r.start.Started
+	if r.pb.Timezone != nil {
+		started = started.In(r.pb.Timezone)
+	}
+	return Record{"id": r.start.Run, "started": started, "playbook": r.start.Playbook}
+}
+
+// step finds the instance of a step that an expression means: the one in the same iteration, else the
+// one in the iteration around it.
+func (n names) step(id string) (Record, error) {
+	for f := n.f; f != nil; f = f.parent {
+		if x := n.r.nodes[f.prefix+id]; x != nil {
+			return n.r.recordOf(x)
+		}
+	}
+	return nil, fmt.Errorf("step %s has not run", id)
+}
+
+// recordOf is what steps.<id> is: the result, with the step's state. A loop gives its instances as
+// `items`, each with its key, its state and its result.
+func (r *Run) recordOf(n *node) (Record, error) {
+	if n.said != nil && n.said.known != "" {
+		return nil, Unknown{After: n.said.known}
+	}
+	if !n.closed() && n.role == roleLeaf {
+		return nil, fmt.Errorf("step %s has not ended", n.path)
+	}
+	if n.said != nil && n.said.withheld && n.result == nil && n.state != Failed {
+		return nil, fmt.Errorf("the result of step %s is sensitive and was not stored; run the playbook anew, or take `sensitive` away", n.path)
+	}
+	out := make(Record, len(n.result)+1)
+	for k, v := range n.result {
+		out[k] = v
+	}
+	out["state"] = n.state.String()
+	if n.role != roleEach || n.group == nil {
+		return out, nil
+	}
+	items := make(List, 0, len(n.group.all))
+	for i, c := range n.group.all {
+		item, err := r.recordOf(c)
+		if err != nil {
+			return nil, err
+		}
+		item["key"] = n.group.keys[i]
+		items = append(items, item)
+	}
+	out["items"] = items
+	return out, nil
+}
