@@ -105,6 +105,8 @@ type Operation struct {
 	ExpectInside bool
 	// Prepares: the target is looked at before the intent is recorded (see Prepared).
 	Prepares bool
+	// Waits: it lasts until the world has changed, so a dry-run never executes it, only previews it.
+	Waits bool
 	// Grades: the operation itself says ok, degraded or failed.
 	Grades bool
 

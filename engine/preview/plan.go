@@ -1,0 +1,111 @@
+// Package preview makes a plan: what a run of a playbook would do to the system as it is now.
+//
+// It walks the same state machine as a real run, with an executor that can only read. Reads are
+// executed; effects are previewed, and what they would bring back is "known after" them. Nothing that
+// an effect would change decides anything: it is shown as it is now, and no more.
+//
+// A plan changes nothing, neither on a target nor of Handrail's own state, and never says that
+// something succeeded.
+package preview
+
+import (
+	"context"
+	"time"
+
+	"github.com/handrail-dev/handrail/engine"
+)
+
+// Version is the version of the plan's JSON form.
+const Version = 1
+
+// Looker is an executor whose connections refuse whatever is not known to read.
+type Looker interface {
+	Preview(ctx context.Context, c engine.Call) (engine.Impact, error)
+	Execute(ctx context.Context, c engine.Execute, a engine.Attendant) engine.Outcome
+	Ask(ctx context.Context, step string, questions []engine.Question) engine.Answer
+}
+
+// Plan is the result of a dry-run.
+type Plan struct {
+	Version     int    `json:"version"`
+	Playbook    string `json:"playbook"`
+	Digest      string `json:"playbook_digest"`
+	Environment string `json:"environment,omitempty"`
+	// Offline: nothing was asked; every step is judged by the file alone.
+	Offline  bool          `json:"offline,omitempty"`
+	Made     time.Time     `json:"made_at"`
+	RTO      time.Duration `json:"rto_ns,omitempty"`
+	Steps    []Step        `json:"steps"`
+	Error    string        `json:"error,omitempty"`
+	Summary  Summary       `json:"summary"`
+	Warnings []string      `json:"warnings,omitempty"`
+}
+
+// Summary counts the steps that act.
+type Summary struct {
+	Steps        int `json:"steps"`
+	Reads        int `json:"reads"`
+	Changes      int `json:"changes"`
+	Destroys     int `json:"destroys"`
+	Irreversible int `json:"irreversible"`
+	Approvals    int `json:"approvals"`
+	Already      int `json:"already"`
+	Skipped      int `json:"skipped"`
+	Unknown      int `json:"unknown"`
+}
+
+// Step is one line of a plan.
+type Step struct {
+	Path      string `json:"step"`
+	Title     string `json:"title,omitempty"`
+	Kind      string `json:"kind,omitempty"`
+	Operation string `json:"operation,omitempty"`
+	Target    string `json:"target,omitempty"`
+	Section   string `json:"section,omitempty"` // always; empty: the steps
+	Group     string `json:"group,omitempty"`   // block, parallel or for_each
+	Depth     int    `json:"depth"`
+	// Maybe: whether the real run comes here is known only after another step.
+	Maybe bool `json:"maybe,omitempty"`
+	engine.Impact
+	// KnownAfter is the step AFTER which what this one reads will be known.
+	KnownAfter string `json:"known_after,omitempty"`
+	// Pos is where the step stands in its file.
+	Line int `json:"line"`
+}
+
+// Judged: every step could be judged.
+func (p *Plan) Judged() bool { return p.Summary.Unknown == 0 && p.Error == "" }
+
+func (p *Plan) summarize() {
+	for _, s := range p.Steps {
+		if s.Group != "" {
+			continue
+		}
+		p.Summary.Steps++
+		switch s.Standing {
+		case engine.StandingAlready:
+			p.Summary.Already++
+			continue
+		case engine.StandingSkip:
+			p.Summary.Skipped++
+			continue
+		case engine.StandingUnknown:
+			p.Summary.Unknown++
+		case engine.StandingWould:
+		}
+		if s.Class == engine.ClassPerson {
+			p.Summary.Approvals++
+			continue
+		}
+		switch s.Risk {
+		case engine.RiskReads:
+			p.Summary.Reads++
+		case engine.RiskChanges:
+			p.Summary.Changes++
+		case engine.RiskDestroys:
+			p.Summary.Destroys++
+		case engine.RiskIrreversible:
+			p.Summary.Irreversible++
+		}
+	}
+}

@@ -1,0 +1,361 @@
+package preview
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/handrail-dev/handrail/engine"
+)
+
+// Make walks a playbook. start is what a real run would begin with; its time is the plan's now. A nil
+// looker makes an offline plan, which touches nothing.
+func Make(ctx context.Context, pb *engine.Playbook, start engine.RunStarted, given engine.Given, looker Looker) (*Plan, error) {
+	given.Preview = true
+	w := &walk{
+		run: engine.NewRun(pb, given), looker: looker, at: start.Started, index: map[string]int{},
+		changed: map[string]string{}, doubt: map[string]string{}, depth: map[string]int{},
+		plan: &Plan{
+			Version: Version, Playbook: pb.Name, Digest: pb.Digest, Environment: start.Environment,
+			Offline: looker == nil, Made: start.Started, RTO: pb.Objectives.RTO,
+		},
+	}
+	if err := w.apply(start); err != nil {
+		return nil, err
+	}
+	if err := w.walk(ctx); err != nil {
+		return nil, err
+	}
+	w.plan.summarize()
+	return w.plan, nil
+}
+
+// walk is the state of one plan.
+type walk struct {
+	run    *engine.Run
+	looker Looker
+	plan   *Plan
+	at     time.Time
+	index  map[string]int // of a step's line
+	depth  map[string]int
+	// changed names, for each target, the first step that would change it; "*" is every target.
+	changed map[string]string
+	doubt   map[string]string // why a step's done_if does not decide
+	section string
+}
+
+func (w *walk) apply(e engine.Event) error {
+	if err := w.run.Apply(engine.Stamped{At: w.at, Event: e}); err != nil {
+		return fmt.Errorf("plan: %w", err)
+	}
+	w.run.Synced()
+	return nil
+}
+
+func (w *walk) walk(ctx context.Context) error {
+	for ctx.Err() == nil {
+		ready := w.run.Next()
+		for _, e := range ready.Events {
+			if err := w.event(e); err != nil {
+				return err
+			}
+		}
+		for _, c := range ready.Commands {
+			w.run.Ended(c)
+			if err := w.command(ctx, c); err != nil {
+				return err
+			}
+		}
+		if ready.Finished {
+			return nil
+		}
+		if len(ready.Events)+len(ready.Commands) == 0 {
+			return fmt.Errorf("plan: %s", ready.Waiting)
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// event takes in what the core decided by itself.
+func (w *walk) event(e engine.Event) error {
+	switch e := e.(type) {
+	case engine.Entered:
+		w.line(e.Step)
+	case engine.StepSkipped:
+		s := w.line(e.Step)
+		s.Standing, s.Why = engine.StandingSkip, e.Why
+	case engine.Undecided:
+		s := w.line(e.Step)
+		s.Maybe, s.KnownAfter = true, e.Why
+		s.Why = "whether it runs is known after step " + e.Why
+	case engine.ItemsListed:
+		s := w.line(e.Step)
+		s.Standing = engine.StandingWould
+		s.Would = fmt.Sprintf("for each of %d items", len(e.Keys))
+	case engine.Assumed:
+		s := w.line(e.Step)
+		s.KnownAfter, s.Why = e.After, "known after step "+e.After
+	case engine.StepFinished:
+		return w.stopped(e.Step, e.Error)
+	case engine.PhaseEntered:
+		w.section = e.Phase.String()
+	case engine.RunFinished:
+		w.plan.Error = e.Error
+	}
+	return w.apply(e)
+}
+
+// stopped: the real run would stop at this step. The plan goes on, so that a reviewer sees the rest.
+func (w *walk) stopped(step, why string) error {
+	s := w.line(step)
+	s.Standing, s.Why = engine.StandingUnknown, "the run would stop here: "+why
+	return w.apply(engine.Assumed{Step: step, After: step, State: engine.OK})
+}
+
+func (w *walk) command(ctx context.Context, c engine.Command) error {
+	switch c := c.(type) {
+	case engine.AskDoneIf:
+		return w.askDoneIf(ctx, c)
+	case engine.Prepare:
+		return w.apply(engine.Prepared{Step: c.Step})
+	case engine.AskPerson:
+		s := w.line(c.Step)
+		s.Standing, s.Class, s.Would = engine.StandingWould, engine.ClassPerson, "ask a person: "+c.Message
+		return w.apply(engine.ApprovalGiven{Step: c.Step, Digest: c.Digest})
+	case engine.Execute:
+		if c.Class == engine.ClassRead {
+			return w.read(ctx, c)
+		}
+		return w.effect(ctx, c)
+	}
+	return fmt.Errorf("plan: unexpected command %T", c)
+}
+
+// askDoneIf asks whether the effect is there already, if what it asks is still as it is now.
+func (w *walk) askDoneIf(ctx context.Context, c engine.AskDoneIf) error {
+	after := ""
+	for _, q := range c.Questions {
+		if _, _, target := q.Operation(); after == "" {
+			after = w.changedBy(target)
+		}
+	}
+	e := engine.DoneIfAsked{Step: c.Step, Asked: engine.No}
+	switch {
+	case w.looker == nil:
+		w.doubt[c.Step] = "done_if was not asked: the plan is offline"
+	case after != "":
+		w.doubt[c.Step] = "done_if is known after step " + after
+	default:
+		a := w.looker.Ask(ctx, c.Step, c.Questions)
+		switch a.Asked {
+		case engine.Yes:
+			s := w.line(c.Step)
+			s.Standing, s.Would = engine.StandingAlready, "done already"
+			if a.Message != "" {
+				s.Would += ": " + a.Message
+			}
+			e.Asked, e.Result = engine.Yes, engine.Typed{V: a.Result}
+		case engine.CouldNotAsk:
+			w.doubt[c.Step] = "done_if could not be asked: " + a.Message
+		case engine.No:
+		}
+	}
+	return w.apply(e)
+}
+
+// changedBy names the step that would change a target before the step at hand; empty: none.
+func (w *walk) changedBy(target string) string {
+	if by, ok := w.changed["*"]; ok {
+		return by
+	}
+	if target == "" {
+		return ""
+	}
+	return w.changed[target]
+}
+
+// read executes what reads, unless what it would read is going to be changed: then it is shown as it
+// is now, and its result is known after the change.
+func (w *walk) read(ctx context.Context, c engine.Execute) error {
+	s := w.line(c.Step)
+	s.Standing, s.Risk, s.Class = engine.StandingWould, engine.RiskReads, engine.ClassRead
+	s.Would = describe(c.Call)
+	after := w.readAfter(c.Call)
+	switch {
+	case w.looker == nil:
+		return w.apply(engine.Assumed{Step: c.Step, After: c.Step, State: engine.OK})
+	case after != "":
+		s.KnownAfter = after
+		if unknownIn(c.Params) == "" {
+			w.look(ctx, s, c.Call)
+		}
+		return w.apply(engine.Assumed{Step: c.Step, After: after, State: engine.OK})
+	case w.run.Waits(c.Step):
+		w.look(ctx, s, c.Call)
+		return w.apply(engine.Assumed{Step: c.Step, After: c.Step, State: engine.OK})
+	}
+	w.look(ctx, s, c.Call)
+	if s.Standing == engine.StandingUnknown {
+		return w.apply(engine.Assumed{Step: c.Step, After: c.Step, State: engine.OK})
+	}
+	switch e := w.run.Judge(c, w.looker.Execute(ctx, c, quiet{}), 0).(type) {
+	case engine.StepFinished:
+		if e.State == engine.Failed {
+			return w.stopped(c.Step, e.Error)
+		}
+		return w.apply(e)
+	case engine.RetryScheduled:
+		return w.stopped(c.Step, e.Error)
+	default:
+		return fmt.Errorf("plan: unexpected event %T", e)
+	}
+}
+
+// readAfter names the step after which a read would be known.
+func (w *walk) readAfter(c engine.Call) string {
+	if after := unknownIn(c.Params); after != "" {
+		return after
+	}
+	if after := w.changedBy(c.Target); after != "" {
+		return after
+	}
+	after := ""
+	eachQuestion(c.Params, func(q engine.Question) {
+		if _, _, target := q.Operation(); after == "" {
+			after = w.changedBy(target)
+		}
+	})
+	return after
+}
+
+// look adds what the live system says now.
+func (w *walk) look(ctx context.Context, s *Step, c engine.Call) {
+	impact, err := w.looker.Preview(ctx, c)
+	if err != nil {
+		s.Standing, s.Why = engine.StandingUnknown, err.Error()
+		return
+	}
+	known := s.Impact
+	s.Impact = impact
+	s.Class = known.Class
+	if impact.Class != engine.ClassUnset {
+		s.Class = impact.Class
+	}
+	s.Risk = max(impact.Risk, known.Risk)
+	if s.Would == "" {
+		s.Would = known.Would
+	}
+	if s.Standing == engine.StandingUnknown && s.Why == "" {
+		s.Why = "it could not be judged"
+	}
+}
+
+// effect previews what writes, and remembers what it would change.
+func (w *walk) effect(ctx context.Context, c engine.Execute) error {
+	s := w.line(c.Step)
+	s.Standing, s.Class, s.Would = engine.StandingWould, c.Class, describe(c.Call)
+	s.Risk = w.run.RiskOf(c.Step)
+	switch after := unknownIn(c.Params); {
+	case after != "":
+		s.KnownAfter, s.Why = after, "what it does exactly is known after step "+after
+	case w.looker == nil:
+		s.Why = "offline: the target was not looked at"
+	default:
+		w.look(ctx, s, c.Call)
+	}
+	if why := w.doubt[c.Step]; why != "" {
+		s.Warnings = append(s.Warnings, why)
+	}
+	if by := w.changedBy(c.Target); by != "" {
+		for i := range s.Figures {
+			if s.Figures[i].Certainty == engine.FigureExact {
+				s.Figures[i].Certainty = engine.FigureEstimate
+				s.Figures[i].Why = "step " + by + " changes the target before"
+			}
+		}
+	}
+	if s.Standing == engine.StandingAlready {
+		return w.apply(engine.Assumed{Step: c.Step, After: c.Step, State: engine.Already})
+	}
+	target := c.Target
+	if target == "" {
+		target = "*"
+	}
+	if _, ok := w.changed[target]; !ok && c.Class != engine.ClassAdvisory {
+		w.changed[target] = c.Step
+	}
+	return w.apply(engine.Assumed{Step: c.Step, After: c.Step, State: engine.OK})
+}
+
+func describe(c engine.Call) string {
+	s := c.Kind + "." + c.Operation
+	if c.Target != "" {
+		s += " on " + c.Target
+	}
+	return s
+}
+
+// unknownIn finds a value in parameters that is not known yet, and names the step it waits for.
+func unknownIn(v engine.Value) string {
+	switch x := v.(type) {
+	case engine.Unknown:
+		return x.After
+	case engine.List:
+		for _, e := range x {
+			if after := unknownIn(e); after != "" {
+				return after
+			}
+		}
+	case engine.Record:
+		for _, k := range engine.Keys(x) {
+			if after := unknownIn(x[k]); after != "" {
+				return after
+			}
+		}
+	}
+	return ""
+}
+
+func eachQuestion(v engine.Value, f func(engine.Question)) {
+	switch x := v.(type) {
+	case engine.Question:
+		f(x)
+	case engine.List:
+		for _, e := range x {
+			eachQuestion(e, f)
+		}
+	case engine.Record:
+		for _, k := range engine.Keys(x) {
+			eachQuestion(x[k], f)
+		}
+	}
+}
+
+// line finds or makes the line of a step; the lines of the groups around it come before it.
+func (w *walk) line(path string) *Step {
+	if i, ok := w.index[path]; ok {
+		return &w.plan.Steps[i]
+	}
+	depth := 0
+	if parent := w.run.ParentOf(path); parent != "" {
+		depth = w.line(parent).Depth + 1
+	}
+	v, _ := w.run.StepAt(path)
+	s := Step{
+		Path: path, Title: v.Title, Kind: v.Kind, Operation: v.Operation, Target: v.Target,
+		Depth: depth, Section: strings.TrimPrefix(w.section, "steps"), Group: w.run.GroupOf(path), Line: v.Line,
+	}
+	s.Standing, s.Class, s.Risk = engine.StandingWould, v.Class, v.Risk
+	w.index[path] = len(w.plan.Steps)
+	w.plan.Steps = append(w.plan.Steps, s)
+	return &w.plan.Steps[len(w.plan.Steps)-1]
+}
+
+// quiet attends a read in a plan.
+type quiet struct{}
+
+func (quiet) Note(engine.Value) error       { return errors.New("nothing may be noted in a dry-run") }
+func (quiet) Progress(int64, int64, string) {}
+func (quiet) Write(p []byte) (int, error)   { return len(p), nil }
