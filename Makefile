@@ -1,0 +1,37 @@
+# Handrail. The two commands to know are `make demo` and `make test`.
+
+GO       ?= go
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+
+.DEFAULT_GOAL := help
+
+help: ## what can be made
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
+
+build: ## bin/handrail, one static binary
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='$(LDFLAGS)' -o bin/handrail ./cmd/handrail
+
+demo: ## a plan, a run, kill -9, the resume and the proof; needs Go and nothing else
+	@examples/quickstart/demo
+
+test: ## everything: format, vet, lint, import rules, all tests on real servers with -race
+	@scripts/test
+
+lint: ## gofmt, go vet, golangci-lint
+	@scripts/lint
+
+bench: ## the table of docs/performance.md, measured here and now
+	@scripts/bench
+
+docs: build ## docs/kinds.md and docs/playbook.schema.json from the definitions
+	bin/handrail kinds > docs/kinds.md.new && mv docs/kinds.md.new docs/kinds.md
+	bin/handrail schema > docs/playbook.schema.json.new && mv docs/playbook.schema.json.new docs/playbook.schema.json
+
+servers: ## bring up the servers that the tests ask
+	@scripts/servers up
+
+servers-down: ## stop them
+	@scripts/servers down
+
+.PHONY: help build demo test lint bench docs servers servers-down
