@@ -53,7 +53,7 @@ var rules = []rule{
 	{folder: "cmd/handrail/...", own: []string{"..."}},
 	{folder: "examples/..."},
 	{folder: "bench/...", own: []string{"..."}},
-	{folder: "internal/...", own: []string{"."}},
+	{folder: "internal/...", own: []string{"engine", "."}},
 }
 
 func TestImportRules(t *testing.T) {
