@@ -37,7 +37,7 @@ func TestEveryFormOfASecretIsMasked(t *testing.T) {
 		"base64 raw url":    base64.RawURLEncoding.EncodeToString([]byte(secret)),
 		"query":             url.QueryEscape(secret),
 		"path":              url.PathEscape(secret),
-		"lower query":       strings.ReplaceAll(url.QueryEscape(secret), "%2F", "%2f"),
+		"lower query":       `s3cr%2fet+%22p%2bss%26w%c3%b6rd%22%3f`,
 		"json":              strings.Trim(string(quoted), `"`),
 		"hex":               hex.EncodeToString([]byte(secret)),
 		"upper hex":         strings.ToUpper(hex.EncodeToString([]byte(secret))),
@@ -51,7 +51,7 @@ func TestEveryFormOfASecretIsMasked(t *testing.T) {
 		if strings.HasPrefix(name, "basic auth") {
 			continue // what the neighbours enter remains
 		}
-		if want := "before " + engine.Masked + " after"; got != want && name != "lower query" {
+		if want := "before " + engine.Masked + " after"; got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
