@@ -18,6 +18,13 @@ func (r *Run) applyResumed(e RunResumed) error {
 	for _, n := range r.nodes {
 		n.queued, n.issued = false, false
 	}
+	if r.loose > 0 {
+		for _, path := range sortedPaths(r.nodes) {
+			if n := r.nodes[path]; n.loose && n.phase != phaseDoubt {
+				r.enqueue(n)
+			}
+		}
+	}
 	if failed {
 		r.reopenPhase()
 	}
@@ -28,7 +35,7 @@ func (r *Run) applyResumed(e RunResumed) error {
 	for _, n := range r.done {
 		r.askAgain(n)
 	}
-	r.recheck = true
+	r.recheck, r.checked, r.checking = true, false, false
 	return nil
 }
 
@@ -157,7 +164,7 @@ func sortedPaths(nodes map[string]*node) []string {
 }
 
 func (r *Run) applyMemory(e MemoryChecked) {
-	r.recheck = false
+	r.recheck, r.checking = false, false
 	for _, path := range e.Lost {
 		n := r.nodes[path]
 		if n == nil || !n.closed() {

@@ -37,6 +37,8 @@ func (r *Run) applyToStep(path string, s Stamped) error {
 		n.words().err = e.Error
 		r.advance(n, phaseRetrying)
 	case RetryDue:
+		a := n.attemptState()
+		a.again, a.note = false, nil
 		r.beginAttempt(n)
 	case Settled:
 		return r.applySettled(n, e)

@@ -142,11 +142,22 @@ func (r *Run) settle(n *node) ([]Event, Command) {
 		return []Event{StepFinished{Step: n.path, Attempt: n.attempt, State: Degraded,
 			Message: "it is not known whether it was sent; it is not sent again"}}, nil
 	}
+	c, err := r.callFor(n)
+	if err != nil && r.loose > 0 { // a result that it needs is still being asked for again
+		r.parked = append(r.parked, n)
+		return nil, nil
+	}
+	if err != nil {
+		return []Event{
+			Settled{Step: n.path, Evidence: []string{"could not ask: " + err.Error()}},
+			StepFinished{Step: n.path, Attempt: n.attempt, State: InDoubt, Effect: EffectUnknown, Error: err.Error()},
+		}, nil
+	}
 	questions, err := r.questions(n)
 	if err != nil {
 		questions = nil
 	}
-	return r.call(n, func(c Call) Command { return Settle{Call: c, Questions: questions} })
+	return nil, Settle{Call: c, Questions: questions}
 }
 
 func (r *Run) askApproval(n *node) []Event {
@@ -161,10 +172,7 @@ func (r *Run) askApproval(n *node) []Event {
 }
 
 // checkMemory asks for the markers of what this run has done so far in transactions.
-func (r *Run) checkMemory() (CheckMemory, bool) {
-	if r.checking {
-		return CheckMemory{}, false
-	}
+func (r *Run) checkMemory() CheckMemory {
 	wiped := map[string]bool{}
 	var calls []Call
 	for i := len(r.done) - 1; i >= 0; i-- {
@@ -180,12 +188,7 @@ func (r *Run) checkMemory() (CheckMemory, bool) {
 				Target: n.def.Target, Class: ClassTransactional, Token: r.token(n)})
 		}
 	}
-	if len(calls) == 0 {
-		r.recheck = false
-		return CheckMemory{}, false
-	}
-	r.checking = true
-	return CheckMemory{Calls: calls}, true
+	return CheckMemory{Calls: calls}
 }
 
 // nextPhase says what comes AFTER the steps that have just ended.

@@ -25,10 +25,14 @@ func (r *Run) Next() Ready {
 		return Ready{Finished: r.state.Final()}
 	case !r.varsSet:
 		return Ready{Events: []Event{r.evalVars()}}
-	case r.recheck:
-		if c, ok := r.checkMemory(); ok {
+	case r.recheck && !r.checked:
+		r.checked = true
+		if c := r.checkMemory(); len(c.Calls) > 0 {
+			r.checking = true
 			return r.hand([]Command{c})
 		}
+	case r.checking:
+		return Ready{} // nothing is done before the targets have said what they remember
 	}
 	var commands []Command
 	for len(r.queue) > 0 {

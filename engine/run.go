@@ -45,7 +45,8 @@ type Run struct {
 	queue    []*node
 	parked   []*node
 	live     int
-	checking bool
+	checked  bool // this process has asked the targets what they remember
+	checking bool // and waits for the answer
 	unsynced durability
 }
 

@@ -236,9 +236,6 @@ func (l *loop) serve(req Request) error {
 		return err
 	}
 	req.Done(nil)
-	if _, cancelled := e.(engine.CancelAsked); cancelled {
-		l.endReads()
-	}
 	l.dropUnwanted()
 	return nil
 }

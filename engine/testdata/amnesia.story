@@ -1,0 +1,33 @@
+# A target that has lost the markers of finished steps stops the resume.
+tx a
+tx b
+----
+start
+  run_started
+  intended a attempt 1 token r1/a class transactional
+  -> execute a (sync before)
+done a
+  a is ok
+  intended b attempt 1 token r1/b class transactional
+  -> execute b (sync before)
+crash
+resume
+  run_resumed
+  -> check memory r1/a (sync before)
+forgot a
+  memory_checked
+  -> settle b epoch 1
+settle b not-done
+  settled b: not done
+  waiting: step a is in doubt
+resolve a not-done
+  refused: this cannot follow what has happened in the run: step a is behind steps that are done; say done or skip, or run the playbook anew
+  waiting: step a is in doubt
+resolve a done
+  resolved a
+  intended b attempt 2 token r1/b class transactional
+  -> execute b (sync before)
+done b
+  b is ok
+  run ends ok
+  finished ok
