@@ -24,7 +24,7 @@ due a
 seen a 11:00
   prepared a
   intended a attempt 3 token r1/a class idempotent
-  -> execute a again seen=11:00 note=half (sync before)
+  -> execute a seen=11:00 (sync before)
 done a
   a is ok
   run ends ok
