@@ -193,6 +193,9 @@ func weightOf(e Event, r *Run) durability {
 // Synced tells the run that everything applied so far is durable.
 func (r *Run) Synced() { r.unsynced = nothingUnsynced }
 
+// Unsynced: something was applied that is not known to be durable.
+func (r *Run) Unsynced() bool { return r.unsynced != nothingUnsynced }
+
 // Ended tells the run that the driver has nothing under way for a command any more. The driver says
 // so for each command, BEFORE it applies the event that answers it; a command that was cut short has
 // no such event, and is handed out again by the next process.

@@ -24,9 +24,6 @@ func (d *Driver) Drive(ctx context.Context) (engine.RunState, error) {
 	}
 	defer l.stopAll()
 	err := l.run(ctx)
-	if err == nil {
-		err = l.flush(true)
-	}
 	return d.Run.State(), err
 }
 
@@ -98,7 +95,7 @@ func (l *loop) startDue(ctx context.Context) error {
 			continue
 		}
 		if len(ready.Commands) == 0 {
-			return l.flush(false)
+			return l.flush(l.Run.State().Final())
 		}
 		if err := l.flush(ready.Sync); err != nil {
 			return err
@@ -126,7 +123,7 @@ func (l *loop) record(e engine.Event) error {
 
 // flush writes what was recorded as one line, and shows it.
 func (l *loop) flush(sync bool) error {
-	if len(l.pending) == 0 && !sync {
+	if len(l.pending) == 0 && (!sync || !l.Run.Unsynced()) {
 		return nil
 	}
 	if err := l.Journal.Append(l.pending, sync); err != nil {
