@@ -1,0 +1,173 @@
+package journal
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"sort"
+	"strings"
+
+	"github.com/handrail-dev/handrail/engine"
+)
+
+// Pinned is what a run was started with. A resume uses these copies, whatever has become of the files.
+type Pinned struct {
+	Playbook    []byte
+	Environment []byte        // nil: none
+	Inputs      engine.Record // secrets by name only
+	Origin      Origin
+}
+
+// Origin says where the pinned copies come from, for messages and relative paths.
+type Origin struct {
+	Playbook    string `json:"playbook"`              // the file
+	Environment string `json:"environment,omitempty"` // its name
+	EnvFile     string `json:"environment_file,omitempty"`
+	Dir         string `json:"dir"` // relative paths are taken against it
+}
+
+// maxPinned bounds a pinned file; the loader reads no more than 1 MiB.
+const maxPinned = 64 << 20
+
+func (p Pinned) write(d Disk, id string) error {
+	inputs := p.Inputs
+	if inputs == nil {
+		inputs = engine.Record{}
+	}
+	typed, err := engine.AppendValue(nil, inputs)
+	if err != nil {
+		return fmt.Errorf("inputs: %w", err)
+	}
+	origin, err := json.Marshal(p.Origin)
+	if err != nil {
+		return err
+	}
+	files := []struct {
+		name string
+		data []byte
+	}{{playbookFile, p.Playbook}, {inputsFile, typed}, {originFile, origin}, {envFile, p.Environment}}
+	for _, f := range files {
+		if f.data == nil {
+			continue
+		}
+		if err := writeFile(d, inRun(id, f.name), f.data); err != nil {
+			return err
+		}
+	}
+	return syncFolder(d, inRun(id, ""))
+}
+
+// Pinned reads the copies of a run. digest names the playbook that is meant, since a corrected one may
+// have been adopted; empty: the first. A copy that was changed is a [Fault].
+func (s *Store) Pinned(id, digest string) (Pinned, error) {
+	d, err := s.existing(id)
+	if err != nil {
+		return Pinned{}, err
+	}
+	bad := func(name string, err error) (Pinned, error) {
+		return Pinned{}, &Fault{Doing: "read the pinned copy", Path: s.Folder(id, name), Err: err}
+	}
+	var p Pinned
+	name := playbookFile
+	if p.Playbook, err = readFile(d, inRun(id, name), maxPinned); err != nil {
+		return bad(name, err)
+	}
+	if digest != "" && engine.Digest(string(p.Playbook)) != digest {
+		name = adoptedFile(digest)
+		if p.Playbook, err = readFile(d, inRun(id, name), maxPinned); err != nil {
+			return bad(playbookFile, fmt.Errorf("it is not the playbook that the run was started with: %w", err))
+		}
+		if engine.Digest(string(p.Playbook)) != digest {
+			return bad(name, errors.New("it is not the playbook that the run has adopted: it was changed"))
+		}
+	}
+	if p.Environment, err = readFile(d, inRun(id, envFile), maxPinned); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return bad(envFile, err)
+	}
+	inputs, err := readFile(d, inRun(id, inputsFile), maxPinned)
+	if err != nil {
+		return bad(inputsFile, err)
+	}
+	v, err := engine.DecodeValue(inputs)
+	if err != nil {
+		return bad(inputsFile, err)
+	}
+	p.Inputs, _ = v.(engine.Record)
+	origin, err := readFile(d, inRun(id, originFile), maxPinned)
+	if err == nil {
+		err = json.Unmarshal(origin, &p.Origin)
+	}
+	if err != nil {
+		return bad(originFile, err)
+	}
+	return p, nil
+}
+
+func adoptedFile(digest string) string { return "playbook." + digest[:min(12, len(digest))] + ".yaml" }
+
+// Adopt pins a corrected playbook beside the first one. It is on the medium BEFORE the event that
+// adopts it is appended.
+func (j *Journal) Adopt(playbook []byte) error {
+	name := inRun(j.id, adoptedFile(engine.Digest(string(playbook))))
+	err := writeFile(j.disk, name, playbook)
+	if errors.Is(err, fs.ErrExist) { // a process before this one died on the way; its copy may be torn
+		if err = j.disk.Remove(name); err == nil {
+			err = writeFile(j.disk, name, playbook)
+		}
+	}
+	if err == nil {
+		err = syncFolder(j.disk, inRun(j.id, ""))
+	}
+	if err != nil {
+		return &Fault{Doing: "pin the corrected playbook", Path: name, Err: err}
+	}
+	return nil
+}
+
+// logName turns the path of a step into the name of a file that a person can find: every byte that is
+// not plain becomes %XX.
+func logName(step string) string {
+	var b strings.Builder
+	for i := range len(step) {
+		c := step[i]
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("_-.[]", c) >= 0 && i > 0 {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	name := b.String()
+	if len(name) > 200 {
+		name = name[:160] + "~" + engine.Digest(step)[:32]
+	}
+	return name + ".log"
+}
+
+// Log opens the log of a step for appending.
+func (j *Journal) Log(step string) (File, error) {
+	f, err := j.disk.OpenFile(inRun(j.id, path.Join(logsFolder, logName(step))), os.O_WRONLY|os.O_APPEND|os.O_CREATE, fileMode)
+	if err != nil {
+		return nil, fmt.Errorf("open the log of step %s: %w", step, err)
+	}
+	return f, nil
+}
+
+// LogPath is where the log of a step is, whether there is one or not.
+func (s *Store) LogPath(id, step string) string { return s.Folder(id, logsFolder, logName(step)) }
+
+// Logs lists the files with the output of a run's steps, sorted.
+func (s *Store) Logs(id string) ([]string, error) {
+	d, err := s.existing(id)
+	if err != nil {
+		return nil, err
+	}
+	all, err := names(d, inRun(id, logsFolder))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	sort.Strings(all)
+	return all, nil
+}

@@ -1,0 +1,127 @@
+package journal
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"math"
+
+	"github.com/handrail-dev/handrail/engine"
+)
+
+// Reader reads a journal from its beginning and, called again, goes on where it was. It takes no
+// lock: what an owner is about to write is there at the next call.
+type Reader struct {
+	path   string // for messages
+	file   File
+	at     chain
+	offset int64
+	events int
+	torn   int64 // bytes behind the last whole line
+}
+
+// Replay calls f for each event that was not given before. A torn end is left where it is; any other
+// damage is a [Fault] with its place. An error of f is returned as it is.
+func (r *Reader) Replay(f func(engine.Stamped) error) error {
+	return r.lines(func(records []byte) error {
+		var stopped error
+		err := decode(records, func(s engine.Stamped) error {
+			r.events++
+			stopped = f(s)
+			return stopped
+		})
+		if err != nil && stopped == nil {
+			return r.fault(err)
+		}
+		return err
+	})
+}
+
+// check goes over the lines without decoding their events.
+func (r *Reader) check() error { return r.lines(func([]byte) error { return nil }) }
+
+func (r *Reader) lines(f func(records []byte) error) error {
+	in := bufio.NewReaderSize(io.NewSectionReader(r.file, r.offset, math.MaxInt64-r.offset), 64<<10)
+	var long []byte
+	for {
+		line, err := readLine(in, &long)
+		if errors.Is(err, io.EOF) {
+			r.torn = int64(len(line))
+			return nil
+		}
+		if err != nil {
+			return &Fault{Doing: "read the journal", Path: r.path, Line: r.at.n + 1, Err: err}
+		}
+		records, next, err := r.at.check(line[:len(line)-1])
+		if err != nil {
+			return r.bad(err, line, in)
+		}
+		if err := f(records); err != nil {
+			return err
+		}
+		r.at = next
+		r.offset += int64(len(line))
+	}
+}
+
+// readLine gives the next line with its newline, or what is left with io.EOF.
+func readLine(in *bufio.Reader, long *[]byte) ([]byte, error) {
+	line, err := in.ReadSlice('\n')
+	if !errors.Is(err, bufio.ErrBufferFull) {
+		return line, err
+	}
+	*long = append((*long)[:0], line...)
+	for errors.Is(err, bufio.ErrBufferFull) {
+		line, err = in.ReadSlice('\n')
+		*long = append(*long, line...)
+	}
+	return *long, err
+}
+
+// bad tells a torn end from damage. A line that was cut short by a crash has no newline, which was
+// seen before; or, when the file system had made room that it never filled, it has zero bytes. A
+// line with anything written behind it was acknowledged, so losing it would lose an effect.
+func (r *Reader) bad(why error, line []byte, in *bufio.Reader) error {
+	if !errors.Is(why, errForm) || !bytes.ContainsRune(line, 0) {
+		return r.fault(why)
+	}
+	torn := int64(len(line))
+	var long []byte
+	for {
+		line, err := readLine(in, &long)
+		torn += int64(len(line))
+		if errors.Is(err, io.EOF) {
+			r.torn = torn
+			return nil
+		}
+		if err != nil {
+			return r.fault(err)
+		}
+		if wellFormed(bytes.TrimLeft(line[:len(line)-1], "\x00")) {
+			return r.fault(errors.New("the line is damaged, and there are good lines behind it"))
+		}
+	}
+}
+
+func (r *Reader) fault(err error) error {
+	return &Fault{Doing: "trust the journal", Path: r.path, Line: r.at.n + 1, Err: err,
+		Remedy: "nothing was changed; compare it with a copy, and do not resume the run before it is clear what happened"}
+}
+
+// Close ends the reading.
+func (r *Reader) Close() error { return r.file.Close() }
+
+// Report is what a check of a journal found.
+type Report struct {
+	Lines, Events int
+	Bytes         int64
+	Torn          int64  // bytes behind the last whole line
+	Head          string // the hash that stands for the whole journal
+}
+
+// Verify checks every line and event.
+func (r *Reader) Verify() (Report, error) {
+	err := r.Replay(func(engine.Stamped) error { return nil })
+	return Report{Lines: r.at.n, Events: r.events, Bytes: r.offset, Torn: r.torn, Head: r.at.head}, err
+}
