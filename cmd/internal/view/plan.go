@@ -1,0 +1,125 @@
+package view
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/handrail-dev/handrail/engine"
+	"github.com/handrail-dev/handrail/engine/preview"
+)
+
+// PlanJSON writes a plan as one JSON document.
+func PlanJSON(w io.Writer, p *preview.Plan) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(p)
+}
+
+// PlanText writes a plan for a terminal. Warnings stand with their step; the last line counts.
+func PlanText(w io.Writer, p *preview.Plan) error {
+	var b strings.Builder
+	b.WriteString("Plan of " + p.Playbook)
+	if p.Environment != "" {
+		b.WriteString(" in environment " + p.Environment)
+	}
+	if p.Offline {
+		b.WriteString(", offline: no target was asked")
+	} else {
+		b.WriteString(", as the targets were at " + p.Made.Format(time.RFC3339))
+	}
+	b.WriteString("\n\n")
+	section := ""
+	for _, s := range p.Steps {
+		if s.Section != section {
+			section = s.Section
+			fmt.Fprintf(&b, "\n%s:\n", section)
+		}
+		planStep(&b, s)
+	}
+	for _, warning := range p.Warnings {
+		b.WriteString("warning: " + warning + "\n")
+	}
+	if p.Error != "" {
+		b.WriteString("\nThe run would fail: " + p.Error + "\n")
+	}
+	b.WriteString("\n" + summaryLine(p) + "\n")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func planStep(b *strings.Builder, s preview.Step) {
+	indent := strings.Repeat("  ", s.Depth+1)
+	name := s.Path
+	if s.Title != "" {
+		name += "  " + s.Title
+	}
+	words := []string{s.Standing.String()}
+	if s.Maybe {
+		words[0] = "may be run"
+	}
+	if s.Group != "" {
+		words = append(words, s.Group)
+	} else {
+		words = append(words, s.Risk.String())
+		if s.Class != engine.ClassUnset && s.Class != engine.ClassRead {
+			words = append(words, s.Class.String())
+		}
+	}
+	fmt.Fprintf(b, "%s%s  [%s]\n", indent, name, strings.Join(words, ", "))
+	inner := indent + "    "
+	for _, warning := range s.Warnings {
+		fmt.Fprintf(b, "%swarning: %s\n", inner, indented(warning, inner))
+	}
+	if s.Would != "" && s.Standing != engine.StandingSkip {
+		fmt.Fprintf(b, "%s%s\n", inner, indented(s.Would, inner))
+	}
+	if s.Why != "" {
+		fmt.Fprintf(b, "%s%s\n", inner, indented(s.Why, inner))
+	}
+	for _, f := range s.Figures {
+		b.WriteString(inner + figure(f) + "\n")
+	}
+	for _, f := range s.Facts {
+		fmt.Fprintf(b, "%snow: %s: %s\n", inner, f.Name, indented(f.Value, inner))
+	}
+	for _, d := range s.Details {
+		fmt.Fprintf(b, "%s| %s\n", inner, indented(d, inner+"| "))
+	}
+}
+
+// indented keeps a text of several lines in its column.
+func indented(s, prefix string) string {
+	return strings.ReplaceAll(strings.TrimRight(s, "\n"), "\n", "\n"+prefix)
+}
+
+func figure(f engine.Figure) string {
+	s := fmt.Sprintf("%s: %d (%s)", f.Name, f.Value, f.Certainty)
+	if f.Certainty == engine.FigureUnknown {
+		s = f.Name + ": unknown"
+	}
+	if f.Why != "" {
+		s += ": " + f.Why
+	}
+	return s
+}
+
+func summaryLine(p *preview.Plan) string {
+	s := p.Summary
+	parts := []string{}
+	for _, c := range []struct {
+		n    int
+		word string
+	}{
+		{s.Reads, "read"}, {s.Changes, "change"}, {s.Destroys, "destroy"}, {s.Irreversible, "cannot be taken back"},
+		{s.Approvals, "ask for approval"}, {s.Already, "done already"}, {s.Skipped, "left out"}, {s.Unknown, "unknown"},
+	} {
+		if c.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.word))
+		}
+	}
+	return fmt.Sprintf("%d steps: %s. Nothing was changed.", s.Steps, strings.Join(parts, ", "))
+}
