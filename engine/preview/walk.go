@@ -247,6 +247,10 @@ func (w *walk) look(ctx context.Context, s *Step, c engine.Call) {
 	if s.Would == "" {
 		s.Would = known.Would
 	}
+	if s.Why == "" {
+		s.Why = known.Why
+	}
+	s.Figures = append([]engine.Figure(nil), impact.Figures...)
 	if s.Standing == engine.StandingUnknown && s.Why == "" {
 		s.Why = "it could not be judged"
 	}

@@ -1,0 +1,215 @@
+package preview_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/handrail-dev/handrail/engine"
+	"github.com/handrail-dev/handrail/engine/preview"
+)
+
+// result is an expression that reads steps.<id>.<name>, or a literal.
+type result struct {
+	id, name string
+	value    engine.Value
+}
+
+func (e result) String() string {
+	if e.id == "" {
+		return engine.Text(e.value)
+	}
+	return "steps." + e.id + "." + e.name
+}
+
+func (e result) Eval(s engine.Scope) (engine.Value, error) {
+	if e.id == "" {
+		return e.value, nil
+	}
+	r, err := s.Step(e.id)
+	if err != nil {
+		return nil, err
+	}
+	return r[e.name], nil
+}
+
+// looker is a live system of which every read says {n: 1}. It writes down what it was asked.
+type looker struct {
+	asked  []string
+	impact map[string]engine.Impact
+	fail   map[string]string
+	doneIf engine.Asked
+}
+
+func (l *looker) Preview(_ context.Context, c engine.Call) (engine.Impact, error) {
+	l.asked = append(l.asked, "preview "+c.Step)
+	if i, ok := l.impact[c.Step]; ok {
+		return i, nil
+	}
+	if c.Class == engine.ClassPerson {
+		return engine.Impact{}, errors.New("a person is not previewed")
+	}
+	return engine.Impact{Standing: engine.StandingWould, Would: "do " + c.Step, Risk: engine.RiskReads}, nil
+}
+
+func (l *looker) Execute(_ context.Context, c engine.Execute, _ engine.Attendant) engine.Outcome {
+	l.asked = append(l.asked, "execute "+c.Step)
+	if why := l.fail[c.Step]; why != "" {
+		return engine.Outcome{Err: why}
+	}
+	return engine.Outcome{Result: engine.Record{"n": int64(1), "yes": true}}
+}
+
+func (l *looker) Ask(_ context.Context, step string, _ []engine.Question) engine.Answer {
+	l.asked = append(l.asked, "ask "+step)
+	return engine.Answer{Asked: l.doneIf, Message: "it says so"}
+}
+
+func leaf(id string, class engine.Class, target string) *engine.Step {
+	risk := engine.RiskChanges
+	if class == engine.ClassRead {
+		risk = engine.RiskReads
+	}
+	return &engine.Step{ID: id, Kind: "test", Operation: &engine.Operation{Name: "do", Class: class}, Class: class, Risk: risk,
+		Target: target, AtOnce: 1, As: "item", Kept: true}
+}
+
+// outline is a plan as one line a step.
+func outline(p *preview.Plan) string {
+	var b strings.Builder
+	for _, s := range p.Steps {
+		fmt.Fprintf(&b, "%s%s %s", strings.Repeat(". ", s.Depth), s.Path, s.Standing)
+		if s.Maybe {
+			b.WriteString(" maybe")
+		}
+		if s.KnownAfter != "" {
+			b.WriteString(" after " + s.KnownAfter)
+		}
+		if s.Why != "" {
+			b.WriteString(": " + s.Why)
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+func plan(t *testing.T, l *looker, steps ...*engine.Step) *preview.Plan {
+	t.Helper()
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	var look preview.Looker
+	if l != nil {
+		look = l
+	}
+	p, err := preview.Make(t.Context(), &engine.Playbook{Name: "p", Steps: steps}, engine.RunStarted{Run: "plan", Playbook: "p", Started: at}, engine.Given{}, look)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func expect(t *testing.T, p *preview.Plan, want string) {
+	t.Helper()
+	if got := outline(p); got != want {
+		t.Errorf("the plan is\n%swant\n%s", got, want)
+	}
+}
+
+func with(s *engine.Step, e engine.Expr) *engine.Step {
+	s.Params = engine.Template{Fields: []engine.FieldTemplate{{Name: "x", Value: engine.Template{Expr: e}}}}
+	return s
+}
+
+func TestAnEffectIsPreviewedAndNeverExecuted(t *testing.T) {
+	l := &looker{}
+	plan(t, l, leaf("r", engine.ClassRead, "db"), leaf("w", engine.ClassTransactional, "db"), leaf("o", engine.ClassUnrepeatable, ""))
+	if got := strings.Join(l.asked, ", "); got != "preview r, execute r, preview w, preview o" {
+		t.Errorf("it asked: %s", got)
+	}
+}
+
+func TestWhatAnEffectWouldChangeIsKnownAfterIt(t *testing.T) {
+	l := &looker{}
+	p := plan(t, l,
+		leaf("before", engine.ClassRead, "db"),
+		leaf("w", engine.ClassTransactional, "db"),
+		leaf("after", engine.ClassRead, "db"),
+		leaf("other", engine.ClassRead, "cache"),
+		with(leaf("uses", engine.ClassIdempotent, "cache"), result{id: "after", name: "n"}),
+		leaf("cmd", engine.ClassUnrepeatable, ""),
+		leaf("last", engine.ClassRead, "files"),
+	)
+	expect(t, p, `before would
+w would
+after would after w
+other would
+uses would after w: what it does exactly is known after step w
+cmd would
+last would after cmd
+`)
+	if strings.Contains(strings.Join(l.asked, ","), "execute after") {
+		t.Error("a read that an earlier step would change decided something")
+	}
+}
+
+func TestAnUndecidableWhenShowsBothBranches(t *testing.T) {
+	yes, no := leaf("yes", engine.ClassIdempotent, "db"), leaf("no", engine.ClassIdempotent, "db")
+	yes.When = result{id: "after", name: "yes"}
+	no.When = result{value: false}
+	group := &engine.Step{ID: "g", Group: engine.BlockGroup, AtOnce: 1, When: result{id: "after", name: "yes"}, Steps: []*engine.Step{leaf("in", engine.ClassRead, "x")}}
+	p := plan(t, &looker{}, leaf("w", engine.ClassTransactional, "db"), leaf("after", engine.ClassRead, "db"), yes, no, group)
+	expect(t, p, `w would
+after would after w
+yes would maybe after w: whether it runs is known after step w
+no skip: when false is false
+g would maybe after w: whether it runs is known after step w
+. in would
+`)
+}
+
+func TestDoneIfDecidesOnlyWhileWhatItAsksIsAsItIs(t *testing.T) {
+	a, b := leaf("a", engine.ClassIdempotent, "db"), leaf("b", engine.ClassIdempotent, "db")
+	a.DoneIf = []*engine.Probe{{Kind: "test", Op: "do", Target: "db"}}
+	b.DoneIf = a.DoneIf
+	l := &looker{doneIf: engine.Yes}
+	p := plan(t, l, a, leaf("w", engine.ClassTransactional, "db"), b)
+	expect(t, p, "a already\nw would\nb would\n")
+	if w := p.Steps[2].Warnings; len(w) != 1 || w[0] != "done_if is known after step w" {
+		t.Errorf("warnings of b: %q", w)
+	}
+	p = plan(t, &looker{doneIf: engine.CouldNotAsk}, a)
+	if p.Steps[0].Standing == engine.StandingAlready {
+		t.Error("a probe that could not be asked was taken for yes")
+	}
+}
+
+func TestAReadThatFailsIsUnknownAndTheRestIsStillShown(t *testing.T) {
+	p := plan(t, &looker{fail: map[string]string{"r": "no such table"}}, leaf("r", engine.ClassRead, "db"), leaf("w", engine.ClassIdempotent, "db"))
+	expect(t, p, "r unknown: the run would stop here: no such table\nw would\n")
+	if p.Judged() {
+		t.Error("the plan says that every step could be judged")
+	}
+}
+
+func TestAnExactFigureBehindAChangeOfTheSameTargetIsAnEstimate(t *testing.T) {
+	exact := engine.Impact{Standing: engine.StandingWould, Figures: []engine.Figure{{Name: "rows", Value: 3, Certainty: engine.FigureExact}}}
+	l := &looker{impact: map[string]engine.Impact{"a": exact, "b": exact}}
+	p := plan(t, l, leaf("a", engine.ClassTransactional, "db"), leaf("b", engine.ClassTransactional, "db"))
+	if a, b := p.Steps[0].Figures[0].Certainty, p.Steps[1].Figures[0].Certainty; a != engine.FigureExact || b != engine.FigureEstimate {
+		t.Errorf("the figures are %s and %s", a, b)
+	}
+}
+
+func TestAnOfflinePlanAsksNothing(t *testing.T) {
+	p := plan(t, nil, leaf("r", engine.ClassRead, "db"), with(leaf("w", engine.ClassIdempotent, "db"), result{id: "r", name: "n"}))
+	expect(t, p, "r would\nw would after r: what it does exactly is known after step r\n")
+}
+
+func TestALoopOverWhatIsNotKnownIsShownAsOne(t *testing.T) {
+	each := leaf("each", engine.ClassIdempotent, "db")
+	each.ForEach = &engine.Template{Expr: result{id: "after", name: "n"}}
+	p := plan(t, &looker{}, leaf("w", engine.ClassTransactional, "db"), leaf("after", engine.ClassRead, "db"), each)
+	expect(t, p, "w would\nafter would after w\neach would after w: known after step w\n")
+}
