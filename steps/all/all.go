@@ -1,0 +1,19 @@
+// Package all is the list of every step kind that Handrail has. It is a list and nothing else: no kind
+// registers itself, so that what a binary can do is read here.
+package all
+
+import (
+	"github.com/handrail-dev/handrail/steps"
+	"github.com/handrail-dev/handrail/steps/approve"
+	"github.com/handrail-dev/handrail/steps/verify"
+	"github.com/handrail-dev/handrail/steps/wait"
+)
+
+// Kinds are the kinds, in the order of the documents.
+func Kinds() []steps.Kind {
+	return []steps.Kind{
+		wait.New(),
+		verify.New(),
+		approve.New(),
+	}
+}
