@@ -45,35 +45,36 @@ func (r *Run) reopenPhase() {
 	if r.phase == PhaseAlways && !r.main.well() && r.final != RunUndone {
 		r.phase, r.top = PhaseSteps, r.main
 	}
-	if r.top != nil && !r.top.well() {
-		r.reopen(r.top)
+	if r.top == nil || r.top.well() {
+		return
+	}
+	// All groups are open again BEFORE any step is looked at: one that ends at once must not find its
+	// neighbours closed.
+	for _, leaf := range r.reopen(r.top, nil) {
+		r.reopenLeaf(leaf)
 	}
 }
 
-// reopen makes a node that came to a stop ready to go on.
-func (r *Run) reopen(n *node) {
+// reopen opens the groups that came to a stop, and lists the steps in them that are to go on.
+func (r *Run) reopen(n *node, leaves []*node) []*node {
 	n.stop = false
-	if n.role == roleLeaf {
-		r.reopenLeaf(n)
-		return
+	if n.role == roleLeaf || n.group == nil { // a group without children failed before it opened
+		n.phase = phaseEntering
+		return append(leaves, n)
 	}
 	n.phase, n.state = phaseOpen, Pending
 	g := n.group
-	if g == nil { // it failed before it opened
-		n.phase = phaseEntering
-		return
-	}
 	g.failed, g.halted = false, false
 	if g.cleanup != nil {
 		g.dropChild(g.cleanup)
 		g.cleanup = nil
 	}
-	for _, c := range append([]*node(nil), g.children...) {
+	for _, c := range g.children {
 		if c.closed() {
-			r.reopen(c)
+			leaves = r.reopen(c, leaves)
 		}
 	}
-	r.fill(n)
+	return leaves
 }
 
 // reopenLeaf tries a failed step again; unless its effect stands and must not be repeated: then a
@@ -81,7 +82,7 @@ func (r *Run) reopen(n *node) {
 func (r *Run) reopenLeaf(n *node) {
 	if said, ok := r.spoken[n.path]; ok {
 		delete(r.spoken, n.path)
-		n.phase, n.state = phaseEntering, Pending
+		n.state = Pending
 		n.words().resolved = &said
 		r.obey(n)
 		return

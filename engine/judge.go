@@ -17,10 +17,13 @@ func (r *Run) Judge(c Execute, o Outcome, jitter float64) Event {
 	if c.Class == ClassRead {
 		e.Effect = EffectNone
 	}
+	if o.InDoubt && o.Err == "" {
+		e.Error = "it is not known whether the effect happened"
+	}
 	switch {
 	case o.InDoubt && !c.Class.Repeatable() && c.Class != ClassAdvisory:
 		e.State = InDoubt
-	case o.Err != "":
+	case e.Error != "":
 		e.State = Failed
 	default:
 		r.judgeResult(n, o, &e)

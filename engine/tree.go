@@ -38,10 +38,11 @@ func roleOf(def *Step, item bool) role {
 // open lets the children of a group begin.
 func (r *Run) open(n *node) {
 	n.phase = phaseOpen
-	n.group = &groupState{steps: n.def.Steps}
-	if n.role == roleEach {
+	if n.role == roleEach { // its items are still to be listed
+		n.group = &groupState{}
 		return
 	}
+	n.group = &groupState{steps: n.def.Steps}
 	r.fill(n)
 }
 

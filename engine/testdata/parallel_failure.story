@@ -36,9 +36,9 @@ resume
 forgot
   memory_checked
   intended a attempt 2 token r1/a class transactional
-  intended b2 attempt 1 token r1/b2 class transactional
   -> execute c (sync before)
-  -> execute a (sync before)
+  -> execute a
+  intended b2 attempt 1 token r1/b2 class transactional
   -> execute b2 (sync before)
 done a
   a is ok
