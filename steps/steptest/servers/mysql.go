@@ -115,7 +115,7 @@ func PrivateMySQL(t testing.TB, args ...string) *MySQLServer {
 			t.Fatalf("copy MariaDB's empty data folder; run: make servers (%v)", err)
 		}
 	} else {
-		s.process.container = containerName(dir)
+		s.process.asContainer(t, dir)
 	}
 	t.Cleanup(s.process.kill)
 	startOnFreePort(t, &s.process, func(port int) {

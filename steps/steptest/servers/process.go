@@ -18,12 +18,16 @@ import (
 // can make a start slow.
 const startLimit = 60 * time.Second
 
+// errEnded: among other reasons, because another process was quicker to take the port.
+var errEnded = errors.New("ended at its start")
+
 // process is one server of a test's own: a child, or a container where the machine has no such
 // program. The goroutine that starts the child waits for it and closes ended.
 type process struct {
 	name      string
 	argv      []string
 	container string // its name, when it runs as one
+	engine    string // DOCKER_HOST for that; empty: the usual place
 	output    string // file that takes what it prints
 	answers   func(context.Context) error
 	child     *os.Process
@@ -36,7 +40,7 @@ func (p *process) start() error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(p.argv[0], p.argv[1:]...)
+	cmd := p.command(p.argv...)
 	cmd.Stdout, cmd.Stderr = out, out
 	dieWithParent(cmd)
 	started, ended := make(chan error), make(chan struct{})
@@ -60,6 +64,20 @@ func (p *process) start() error {
 	return p.await()
 }
 
+func (p *process) command(argv ...string) *exec.Cmd {
+	cmd := exec.Command(argv[0], argv[1:]...)
+	if p.engine != "" {
+		cmd.Env = append(os.Environ(), "DOCKER_HOST="+p.engine)
+	}
+	return cmd
+}
+
+// asContainer: the machine has no such program.
+func (p *process) asContainer(t testing.TB, dir string) {
+	t.Helper()
+	p.container, p.engine = containerName(dir), setting(t, "DOCKER_HOST")
+}
+
 func (p *process) await() error {
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
@@ -73,7 +91,7 @@ func (p *process) await() error {
 		select {
 		case <-p.ended:
 			tail, _ := os.ReadFile(p.output)
-			return fmt.Errorf("%s ended at its start: %s", p.name, tail[max(0, len(tail)-2000):])
+			return fmt.Errorf("%s %w: %s", p.name, errEnded, tail[max(0, len(tail)-2000):])
 		case <-ctx.Done():
 			return errors.Join(fmt.Errorf("%s does not answer, its output is in %s", p.name, p.output), last)
 		case <-tick.C:
@@ -87,7 +105,7 @@ func (p *process) kill() {
 		return
 	}
 	if p.container != "" {
-		_ = exec.Command("docker", "rm", "-f", p.container).Run() // gone already is as good
+		_ = p.command("docker", "rm", "-f", p.container).Run() // gone already is as good
 	}
 	_ = p.child.Kill()
 	<-p.ended
@@ -104,7 +122,7 @@ func startOnFreePort(t testing.TB, p *process, with func(port int)) {
 			return
 		}
 		p.kill()
-		if attempt == 3 {
+		if attempt == 3 || !errors.Is(err, errEnded) {
 			t.Fatal(err)
 		}
 	}

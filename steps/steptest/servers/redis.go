@@ -1,11 +1,15 @@
 package servers
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"net"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -30,7 +34,7 @@ func Redis(t testing.TB, args ...string) *RedisServer {
 	s.process.answers = s.answers
 	program := setting(t, "HANDRAIL_TEST_REDIS_SERVER")
 	if program == "" {
-		s.process.container = containerName(dir)
+		s.process.asContainer(t, dir)
 	}
 	t.Cleanup(s.process.kill)
 	startOnFreePort(t, &s.process, func(port int) {
@@ -38,20 +42,29 @@ func Redis(t testing.TB, args ...string) *RedisServer {
 		argv := []string{program, "--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", dir}
 		if program == "" {
 			argv = []string{"docker", "run", "--rm", "--name", s.process.container, "-p", s.Addr + ":6379",
-				"-v", dir + ":/data", setting(t, "HANDRAIL_TEST_REDIS_IMAGE"), "redis-server"}
+				"-v", dir + ":/data", setting(t, "HANDRAIL_TEST_REDIS_IMAGE"), "redis-server", "--protected-mode", "no"}
 		}
 		s.process.argv = append(append(argv, "--save", ""), args...)
 	})
 	return s
 }
 
-// answers: any reply will do, a demand for a password too, but not "I am still loading".
+// answers: a demand for a password will do, but not "I am still loading".
 func (s *RedisServer) answers(ctx context.Context) error {
-	c := redis.NewClient(&redis.Options{Addr: s.Addr, MaxRetries: -1, Protocol: 2, DisableIdentity: true})
-	defer c.Close()
-	err := c.Do(ctx, "PING").Err()
-	if redis.HasErrorPrefix(err, "NOAUTH") {
-		return nil
+	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", s.Addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(time.Second)); err != nil {
+		return err
+	}
+	if _, err := conn.Write([]byte("PING\r\n")); err != nil {
+		return err
+	}
+	reply, err := bufio.NewReader(conn).ReadString('\n')
+	if err == nil && !strings.HasPrefix(reply, "+PONG") && !strings.HasPrefix(reply, "-NOAUTH") {
+		err = fmt.Errorf("redis-server says %s", strings.TrimSpace(reply))
 	}
 	return err
 }
