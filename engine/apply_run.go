@@ -94,7 +94,7 @@ func (r *Run) reopenLeaf(n *node) {
 		n.words().evidence = append(n.words().evidence, "the effect stands: "+n.words().err)
 		return
 	}
-	r.anew(n)
+	r.anew(n, n.state == Failed && n.effect != EffectNone)
 }
 
 // requeue looks at everything that is open below a node.
@@ -115,8 +115,7 @@ func (r *Run) requeue(n *node) {
 		n.attemptState().settled = false
 		if n.class() == ClassIdempotent {
 			n.attemptState().again = true
-			n.phase = phaseReady
-			n.state = Pending
+			n.phase = phaseAgain
 		} else {
 			n.phase = phaseSettling
 		}
@@ -125,7 +124,7 @@ func (r *Run) requeue(n *node) {
 			n.attemptState().settled = false
 			n.phase = phaseSettling
 		}
-	case phaseEntering, phaseAsking, phasePreparing, phaseReady, phaseRetrying, phaseSettling, phasePerson, phaseClosed:
+	case phaseEntering, phaseAsking, phasePreparing, phaseReady, phaseAgain, phaseRetrying, phaseSettling, phasePerson, phaseClosed:
 	}
 	r.enqueue(n)
 }
@@ -145,12 +144,12 @@ func (r *Run) applyAdopted() {
 	for _, n := range r.done {
 		if n.def.Class == ClassPerson && n.state == OK {
 			r.loosen(n)
-			r.anew(n)
+			r.anew(n, false)
 		}
 	}
 	for _, path := range sortedPaths(r.nodes) {
 		if n := r.nodes[path]; n.phase == phasePerson {
-			r.anew(n)
+			r.anew(n, false)
 		}
 	}
 }

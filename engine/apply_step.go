@@ -34,6 +34,7 @@ func (r *Run) applyToStep(path string, s Stamped) error {
 		return r.applyFinished(n, e, s.At)
 	case RetryScheduled:
 		n.attemptState().pause = e.Pause
+		n.att.maybe = n.att.maybe || e.Effect != EffectNone
 		n.words().err = e.Error
 		r.advance(n, phaseRetrying)
 	case RetryDue:
@@ -68,7 +69,7 @@ func (r *Run) applyToStep(path string, s Stamped) error {
 // applyLate lets go of an answer that came AFTER its step was closed by a failure elsewhere. A step
 // that ended by itself cannot end again.
 func (r *Run) applyLate(n *node, e Event) error {
-	if n.state == Pending {
+	if n.cut {
 		return nil
 	}
 	return impossible("%s is about step %s, which is %s already", e.eventName(), n.path, n.state)
@@ -78,8 +79,7 @@ func (r *Run) applyLate(n *node, e Event) error {
 func (r *Run) advance(n *node, to nodePhase) {
 	n.phase, n.issued = to, false
 	if n.parent != nil && !n.loose && !to.begun() && r.stopping(n.parent) {
-		n.stop = true
-		r.finish(n, Pending)
+		r.halt(n)
 		return
 	}
 	r.enqueue(n)
@@ -109,9 +109,13 @@ func (r *Run) proceed(n *node) {
 	}
 }
 
-// anew leads a node back to its start. A `when` that was true stays true.
-func (r *Run) anew(n *node) {
-	n.state, n.att, n.stop = Pending, nil, false
+// anew leads a node back to its start. A `when` that was true stays true, and so does that an attempt
+// may have left an effect: maybe.
+func (r *Run) anew(n *node, maybe bool) {
+	n.state, n.att, n.stop, n.cut, n.effect = Pending, nil, false, false, EffectNone
+	if maybe {
+		n.attemptState().maybe = true
+	}
 	if n.def.When == nil || n.admitted {
 		r.proceed(n)
 		return
@@ -171,7 +175,7 @@ func (r *Run) applyPrepared(n *node, e Prepared) error {
 }
 
 func (r *Run) applyIntended(n *node, e StepIntended, at time.Time) error {
-	if n.phase != phaseReady {
+	if n.phase != phaseReady && n.phase != phaseAgain {
 		return impossible("step %s was not ready", n.path)
 	}
 	n.attempt, n.state = e.Attempt, Intended
@@ -204,6 +208,9 @@ func (r *Run) applyFinished(n *node, e StepFinished, at time.Time) error {
 		r.finish(n, e.State)
 	case Failed:
 		r.calm(n)
+		if n.attemptState().maybe && e.Effect == EffectNone {
+			e.Effect = EffectUnknown
+		}
 		r.fail(n, e.Effect)
 	case InDoubt:
 		r.doubt(n)
@@ -338,7 +345,7 @@ func (r *Run) obey(n *node) {
 	switch said.As {
 	case ResolvedNotDone:
 		n.said.resolved = nil
-		r.anew(n)
+		r.anew(n, false)
 	case ResolvedSkip:
 		r.finish(n, Resolved)
 	case ResolvedDone:

@@ -144,9 +144,10 @@ type (
 	}
 	// RetryScheduled says that a failed attempt will be made again.
 	RetryScheduled struct {
-		Step  string        `json:"step"`
-		Pause time.Duration `json:"pause"`
-		Error string        `json:"error"`
+		Step   string        `json:"step"`
+		Pause  time.Duration `json:"pause"`
+		Error  string        `json:"error"`
+		Effect Effect        `json:"effect,omitempty"` // of the failed attempt
 	}
 	// RetryDue ends the pause before an attempt.
 	RetryDue struct {

@@ -126,6 +126,20 @@ func (r *Run) intend(n *node) []Event {
 	}}
 }
 
+// intendAgain states that a cut-off effect is about to be repeated. If that is not possible, it stays
+// unknown how far the effect came.
+func (r *Run) intendAgain(n *node) []Event {
+	_, err := r.callFor(n)
+	switch {
+	case err == nil:
+		return r.intend(n)
+	case r.loose > 0: // a result that it needs is still being asked for again
+		r.parked = append(r.parked, n)
+		return nil
+	}
+	return []Event{StepFinished{Step: n.path, Attempt: n.attempt, State: Failed, Effect: EffectUnknown, Error: err.Error()}}
+}
+
 func (r *Run) execute(n *node, refresh bool) ([]Event, Command) {
 	return r.call(n, func(c Call) Command {
 		if c.Class == ClassRead {

@@ -31,13 +31,16 @@ func (r *Run) Judge(c Execute, o Outcome, jitter float64) Event {
 	if c.Class == ClassAdvisory && e.State == Failed {
 		e.State, e.Message, e.Error = Degraded, "could not be sent: "+e.Error, ""
 	}
+	if e.State == Failed && e.Effect == EffectNone && c.Again && c.Class.Writes() {
+		e.Effect = EffectUnknown // this attempt left none; the one that was cut off may have
+	}
 	withhold(n, &e)
 	if c.Refresh {
 		return AskedAgain{Step: e.Step, State: e.State, Error: e.Error, Message: e.Message, Result: e.Result,
 			Withheld: e.Withheld, withheld: e.withheld}
 	}
 	if pause, ok := r.again(n, c, e, jitter); ok {
-		return RetryScheduled{Step: c.Step, Pause: pause, Error: e.Error}
+		return RetryScheduled{Step: c.Step, Pause: pause, Error: e.Error, Effect: e.Effect}
 	}
 	return e
 }

@@ -95,7 +95,7 @@ func (r *Run) waitingFor() string {
 			doubt = append(doubt, n.path)
 		case phasePerson:
 			approval = append(approval, n.path)
-		case phaseEntering, phaseAsking, phasePreparing, phaseReady, phaseIntended, phaseRetrying, phaseSettling, phaseOpen, phaseClosed:
+		case phaseEntering, phaseAsking, phasePreparing, phaseReady, phaseIntended, phaseAgain, phaseRetrying, phaseSettling, phaseOpen, phaseClosed:
 		}
 	}
 	sort.Strings(doubt)
@@ -133,6 +133,8 @@ func (r *Run) look(n *node) ([]Event, Command) {
 			return r.execute(n, false)
 		}
 		return r.intend(n), nil
+	case phaseAgain:
+		return r.intendAgain(n), nil
 	case phaseIntended:
 		return r.execute(n, false)
 	case phaseRetrying:

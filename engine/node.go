@@ -24,6 +24,7 @@ type node struct {
 	queued    bool // in the run's queue; volatile
 	issued    bool // its command is out; volatile
 	loose     bool // being asked or run again outside its place; holds up everything else
+	cut       bool // closed by a failure elsewhere, or by a cancel
 	stop      bool // failed for good: what is above it comes to an end
 	marked    bool // done in a transaction, with a marker
 	lost      bool // its marker is gone from the target
@@ -58,6 +59,7 @@ const (
 	phasePreparing                  // a look at the target
 	phaseReady                      // to be intended, or, a read, to be executed
 	phaseIntended                   // the effect
+	phaseAgain                      // a repetition of an idempotent effect that a crash cut off
 	phaseRetrying                   // the pause before the next attempt
 	phaseSettling                   // what became of an attempt
 	phasePerson                     // an approval
@@ -68,7 +70,7 @@ const (
 
 // begun: an effect is, or may be, under way.
 func (p nodePhase) begun() bool {
-	return p == phaseIntended || p == phaseSettling || p == phaseDoubt
+	return p == phaseIntended || p == phaseAgain || p == phaseSettling || p == phaseDoubt
 }
 
 // groupState is the progress of a group or loop.
@@ -96,6 +98,7 @@ type attempt struct {
 	again   bool
 	settled bool // this epoch has asked what became of it
 	asked   bool // done_if was asked
+	maybe   bool // an attempt before this one may have left an effect
 	pause   time.Duration
 	ask     *ApprovalAsked
 	digest  string

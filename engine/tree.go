@@ -201,10 +201,21 @@ func (r *Run) haltBelow(n *node) {
 			}
 		case c.phase.begun():
 		default:
-			c.stop = true
-			r.finish(c, Pending)
+			r.halt(c)
 		}
 	}
+}
+
+// halt closes a step that has no effect under way. It is as if it had never begun, unless an attempt of
+// it may have left an effect.
+func (r *Run) halt(n *node) {
+	n.stop, n.cut = true, true
+	if n.att != nil && n.att.maybe {
+		n.effect = EffectUnknown
+		r.finish(n, Failed)
+		return
+	}
+	r.finish(n, Pending)
 }
 
 // dropSpent forgets what nobody will read of an instance in a loop, so that a loop over very many

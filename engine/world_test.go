@@ -22,6 +22,7 @@ type world struct {
 	flight  map[string]Command
 	crashes int
 	epoch   int
+	cancel  int // in how many steps somebody cancels the run; 0: nobody does
 }
 
 // randomSteps makes a tree of steps.
@@ -95,6 +96,11 @@ func (w *world) sync() {
 
 // step does one thing. It says false when the process is gone: crashed, or at its end.
 func (w *world) step() bool {
+	if w.cancel > 0 {
+		if w.cancel--; w.cancel == 0 {
+			w.cancelNow()
+		}
+	}
 	ready := w.run.Next()
 	for _, e := range ready.Events {
 		w.apply(e)
@@ -119,6 +125,23 @@ func (w *world) step() bool {
 		return true
 	}
 	return w.finishOne()
+}
+
+// cancelNow has the run undone. A driver drops the reads that are of no more use.
+func (w *world) cancelNow() {
+	e, err := w.run.Cancel(Person{User: "ann"}, true)
+	if err != nil {
+		return // it has come to its end
+	}
+	w.apply(e)
+	w.sync()
+	for step, c := range w.flight {
+		x, ok := c.(Execute)
+		if step != "" && (!ok || !x.Class.Writes()) && !w.run.Wants(step) {
+			w.run.Ended(c)
+			delete(w.flight, step)
+		}
+	}
 }
 
 // answerPerson says what is true of a step in doubt, as the ledger has it.
@@ -265,6 +288,55 @@ func TestNoCrashLosesOrRepeatsAnEffect(t *testing.T) {
 			}
 		}
 		w.checkLedger(seed)
+	}
+}
+
+// TestUndoTakesBackWhatHappenedAndNothingElse cancels random runs at random, crashes included.
+func TestUndoTakesBackWhatHappenedAndNothingElse(t *testing.T) {
+	undone := 0
+	for seed := range uint64(3000) {
+		w := &world{Rand: rand.New(rand.NewPCG(seed, 2)), t: t, ledger: map[string]int{}, at: time.Unix(1e9, 0), crashes: 6}
+		n := 0
+		w.pb = &Playbook{Name: "p"}
+		w.pb.Steps = w.randomSteps(0, &n)
+		w.cancel = 1 + w.IntN(40)
+		for round := 0; ; round++ {
+			if round > 200 {
+				t.Fatalf("seed %d: the run does not come to an end; it is %s", seed, w.run.State())
+			}
+			w.begin()
+			for alive := true; alive; {
+				alive = w.step()
+			}
+			if s := w.run.State(); s == RunOK || s == RunUndone {
+				break
+			}
+		}
+		if w.run.State() == RunUndone {
+			undone++
+			w.checkUndone(seed)
+		}
+	}
+	if undone < 1000 {
+		t.Errorf("only %d runs were undone; the test shows little", undone)
+	}
+}
+
+// checkUndone: the undo of a step ran if, and only if, the step has an effect that stands.
+func (w *world) checkUndone(seed uint64) {
+	for _, n := range w.run.nodes {
+		if len(n.def.Undo) == 0 || n.role != roleLeaf {
+			continue
+		}
+		path := framePrefix(n.frame) + n.def.Undo[0].ID
+		did := w.ledger[path] > 0
+		happened := n.effective()
+		if did != happened {
+			w.t.Errorf("seed %d: step %s is %s, effect %s, and its undo ran: %v", seed, n.path, n.state, n.effect, did)
+		}
+		if w.ledger[n.path] > 0 && !happened && n.def.Class.Writes() && n.state != Already && n.state != Resolved {
+			w.t.Errorf("seed %d: step %s had its effect and is %s: the effect is lost", seed, n.path, n.state)
+		}
 	}
 }
 
