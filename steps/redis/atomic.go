@@ -1,0 +1,350 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/handrail-dev/handrail/engine"
+	"github.com/handrail-dev/handrail/steps"
+)
+
+// atomic is what transaction and script have in common: one Lua script that carries a marker.
+type atomic struct {
+	what    string // "transaction", "script", for messages
+	mode    string // of the protocol
+	keys    []string
+	body    []any
+	risk    engine.Risk
+	after   *engine.Unknown
+	secrets []string
+	// total is how many commands there are; 0 if only the script knows.
+	total int
+	// result makes the step's result of the reply.
+	result func(engine.Value) engine.Record
+	// plain carries it out without a marker, where the server does not allow one.
+	plain func(ctx context.Context, env *steps.Env, n *node, conn *pinned) engine.Outcome
+}
+
+// Prepare looks at the server BEFORE the intent: whether it takes writes at all, whether it lets this user
+// keep a marker, and what a missing marker will prove later.
+func (a *atomic) Prepare(ctx context.Context, env *steps.Env) (engine.Preparation, error) {
+	c, err := connOf(ctx, env)
+	if err != nil {
+		return engine.Preparation{}, err
+	}
+	n := c.nodes[0]
+	now, err := n.state(ctx)
+	if err != nil {
+		return engine.Preparation{}, err
+	}
+	if err := n.replicaProblem(now); err != nil {
+		return engine.Preparation{}, err
+	}
+	if now.loading {
+		return engine.Preparation{}, fmt.Errorf("redis %s: %s", n.address, remedies["LOADING"])
+	}
+	p := engine.Preparation{Seen: sight{server: now.runID, evicted: now.evicted, at: env.Now().UTC().Truncate(time.Millisecond)}.value()}
+	why, err := n.whyNoMarker(ctx, newProtocol(env, c.remember, a.keys).marker)
+	if err != nil {
+		return engine.Preparation{}, err
+	}
+	if why != "" {
+		p.Class, p.Why = engine.ClassUnrepeatable, why
+	}
+	return p, nil
+}
+
+// whyNoMarker tries whether this user may run a script that looks at the marker.
+func (n *node) whyNoMarker(ctx context.Context, marker string) (string, error) {
+	_, err := n.call(ctx, "try a script", "EVAL", "return redis.call('EXISTS', KEYS[1])", 1, marker)
+	return n.markerRight(err)
+}
+
+// markerRight reads a refusal: one for lack of rights means that there can be no marker.
+func (n *node) markerRight(err error) (string, error) {
+	var f *fault
+	if err == nil || !errors.As(err, &f) {
+		return "", err
+	}
+	disabled := errors.As(f.cause, new(refusal))
+	if f.reach == refused && f.code == "NOPERM" || disabled {
+		return fmt.Sprintf("the user may not run a script that keeps a marker under handrail:* (%v), so a crash on the way leaves the step in doubt", f.cause), nil
+	}
+	if f.reach == refused && !f.transient() {
+		return fmt.Sprintf("the server takes no script (%v), so a crash on the way leaves the step in doubt", f.cause), nil
+	}
+	return "", err
+}
+
+// Execute runs the script once. A marker that is done already gives its stored result, and nothing is
+// done.
+func (a *atomic) Execute(ctx context.Context, env *steps.Env) engine.Outcome {
+	return concealed(a.execute(ctx, env), a.secrets)
+}
+
+func (a *atomic) execute(ctx context.Context, env *steps.Env) engine.Outcome {
+	if a.after != nil {
+		return engine.Outcome{Err: "the " + a.what + " is " + a.after.Error()}
+	}
+	c, err := connOf(ctx, env)
+	if err != nil {
+		return failure(err)
+	}
+	n := c.nodes[0]
+	if env.Access != steps.Full {
+		return engine.Failure(fmt.Errorf("redis %s: the %s was not sent: this is a dry-run", n.address, a.what))
+	}
+	conn, err := n.pin(ctx, a.what)
+	if err != nil {
+		return failure(err)
+	}
+	defer conn.release()
+	if err := n.writable(ctx); err != nil {
+		return failure(err)
+	}
+	if env.Call.Class == engine.ClassUnrepeatable {
+		if err := noteSender(ctx, env, conn); err != nil {
+			return failure(err)
+		}
+		return a.plain(ctx, env, n, conn)
+	}
+	p := newProtocol(env, c.remember, a.keys)
+	p.mode, p.body = a.mode, a.body
+	distrust := ""
+	if env.Again {
+		now, err := n.state(ctx)
+		if err != nil {
+			return failure(err)
+		}
+		distrust = whyAbsenceProvesNothing(env.Call.Seen, now, env.Now(), c.remember)
+	}
+	sender := newSender()
+	m, err := p.run(ctx, conn, sender, distrust != "")
+	if err == nil {
+		return a.outcome(n, p, m, distrust)
+	}
+	return a.afterError(ctx, env, n, p, sender, err)
+}
+
+// patience bounds how long a marker is asked for after an answer was lost.
+func (n *node) patience() time.Duration { return min(n.timeout, defaultTimeout) }
+
+// lastPatience bounds it when the step's time is up, or somebody wants it to end.
+const lastPatience = 10 * time.Second
+
+// afterError finds out what became of a script whose answer is an error or did not come.
+func (a *atomic) afterError(ctx context.Context, env *steps.Env, n *node, p protocol, sender string, err error) engine.Outcome {
+	var f *fault
+	if !errors.As(err, &f) || f.reach == notSent || f.reach == refused && beforeFirstWrite(f.code) {
+		return failure(err)
+	}
+	// The marker has to be asked even if the step's time is up, or its outcome stays unknown.
+	m, settled := mark{}, ctx.Err()
+	if settled == nil {
+		m, settled = p.settle(ctx, n, []string{sender}, n.patience())
+	}
+	if settled != nil && ctx.Err() != nil {
+		late, stop := context.WithTimeout(context.WithoutCancel(ctx), lastPatience)
+		defer stop()
+		m, settled = p.settle(late, n, []string{sender}, lastPatience)
+	}
+	if settled != nil {
+		out := engine.Outcome{Err: err.Error(), InDoubt: true, Effect: engine.EffectUnknown, Evidence: []string{
+			fmt.Sprintf("the %s was sent, and no answer came", a.what),
+			fmt.Sprintf("its marker %s could not be asked: %v", p.marker, settled)}}
+		// The fence of a later question must name this sender, because its epoch may be the same.
+		if noted := env.Note(engine.Record{"sender": sender}); noted != nil {
+			out.Evidence = append(out.Evidence, "this could not be recorded: "+noted.Error())
+		}
+		return out
+	}
+	if m.verdict == "absent" {
+		return engine.Outcome{Err: err.Error() + "; its marker shows that nothing was changed", Transient: ctx.Err() == nil}
+	}
+	return a.outcome(n, p, m, "")
+}
+
+// beforeFirstWrite: the server refuses so at the first write of a script or before it, and the first write
+// is the marker. Errors of the step's own commands are caught inside the script.
+func beforeFirstWrite(code string) bool {
+	switch code {
+	case "READONLY", "LOADING", "NOAUTH", "WRONGPASS", "NOPERM", "OOM", "MISCONF", "BUSY", "MASTERDOWN", "NOREPLICAS",
+		"CLUSTERDOWN", "MOVED", "ASK", "CROSSSLOT", "MAXCLIENTS", "DENIED":
+		return true
+	}
+	return false
+}
+
+// outcome says what a marker means.
+func (a *atomic) outcome(n *node, p protocol, m mark, distrust string) engine.Outcome {
+	where := fmt.Sprintf("redis %s: %s", n.address, a.what)
+	switch m.verdict {
+	case "done":
+		v, large, err := unpack(m.result)
+		if err == nil && large > 0 {
+			err = errors.New(tooLarge(large))
+		}
+		if err != nil {
+			return engine.Outcome{Err: fmt.Sprintf("%s: was carried out; %v", where, err), Effect: engine.EffectStands}
+		}
+		return engine.Outcome{Result: a.result(v)}
+	case "failed":
+		return engine.Outcome{Err: fmt.Sprintf("%s: %s; nothing was changed", where, a.reason(m))}
+	case "begun":
+		return engine.Outcome{Err: fmt.Sprintf("%s: %s", where, a.reason(m)), InDoubt: true, Effect: engine.EffectUnknown,
+			Evidence: a.evidence(p, m)}
+	case "stale":
+		return engine.Outcome{Err: fmt.Sprintf("%s: another process has taken the run over (epoch %d, this one has %d); nothing was changed by this one",
+			where, m.epoch, p.epoch)}
+	case "absent":
+		return engine.Outcome{Err: where + ": it cannot be known whether the attempt before this one was carried out; nothing was sent now",
+			InDoubt: true, Effect: engine.EffectUnknown, Evidence: []string{"there is no marker " + p.marker, distrust}}
+	}
+	return engine.Outcome{Err: fmt.Sprintf("%s: this attempt was given up and shut out; nothing was changed by it (%s)", where, m.verdict)}
+}
+
+func (a *atomic) reason(m mark) string {
+	switch {
+	case m.err == "":
+		return "it began and did not end"
+	case a.total > 0:
+		return fmt.Sprintf("command %d of %d: %s", m.applied+1, a.total, m.err)
+	}
+	return m.err
+}
+
+// evidence is what a marker that is only begun tells a person who has to decide.
+func (a *atomic) evidence(p protocol, m mark) []string {
+	out := []string{fmt.Sprintf("the marker %s says begun, and not done", p.marker)}
+	if m.err == "" {
+		return append(out, "the server kept no account of how many commands were applied")
+	}
+	count := fmt.Sprintf("%d commands were applied and stand", m.applied)
+	if m.applied == 1 {
+		count = "1 command was applied and stands"
+	}
+	if a.total > 0 {
+		count += fmt.Sprintf(", of %d", a.total)
+	}
+	return append(out, count+"; Redis takes nothing back", "the next one brought: "+m.err)
+}
+
+// Settle asks the marker what became of an attempt that was cut off, AFTER it has made sure that the
+// attempt cannot begin any more.
+func (a *atomic) Settle(ctx context.Context, env *steps.Env) engine.Settlement {
+	if env.Call.Class == engine.ClassUnrepeatable {
+		return settleSender(ctx, env, "the "+a.what)
+	}
+	c, err := connOf(ctx, env)
+	if err != nil {
+		return engine.Settlement{Evidence: []string{err.Error()}}
+	}
+	n := c.nodes[0]
+	now, err := n.state(ctx)
+	var f *fault
+	if err != nil && (!errors.As(err, &f) || f.code != "BUSY" && f.code != "LOADING") {
+		return engine.Settlement{Evidence: []string{err.Error()}}
+	}
+	p := newProtocol(env, c.remember, a.keys)
+	var senders []string
+	if note, ok := env.Call.Note.(engine.Record); ok {
+		if s, ok := note["sender"].(string); ok {
+			senders = append(senders, s)
+		}
+	}
+	m, err := p.settle(ctx, n, senders, n.patience())
+	if err != nil {
+		return engine.Settlement{Evidence: []string{fmt.Sprintf("the marker %s could not be asked: %v", p.marker, err)}}
+	}
+	if m.verdict == "absent" && now.runID == "" {
+		// The server was busy or loading when it was first looked at.
+		if now, err = n.state(ctx); err != nil {
+			return engine.Settlement{Evidence: []string{err.Error()}}
+		}
+	}
+	return a.settlement(n, p, m, whyAbsenceProvesNothing(env.Call.Seen, now, env.Now(), c.remember))
+}
+
+func (a *atomic) settlement(n *node, p protocol, m mark, distrust string) engine.Settlement {
+	switch m.verdict {
+	case "absent":
+		if distrust != "" {
+			return engine.Settlement{Dead: true, Evidence: []string{"there is no marker " + p.marker, distrust}}
+		}
+		return engine.Settlement{Verdict: engine.VerdictNotDone, Dead: true, Evidence: []string{
+			fmt.Sprintf("there is no marker %s on %s, and an attempt that is still on its way is shut out now", p.marker, n.address)}}
+	case "stale":
+		return engine.Settlement{Evidence: []string{fmt.Sprintf("another process has taken the run over (epoch %d, this one has %d)", m.epoch, p.epoch)}}
+	}
+	out := a.outcome(n, p, m, "")
+	s := engine.Settlement{Dead: true}
+	switch {
+	case out.Err == "":
+		s.Verdict, s.Result = engine.VerdictDone, out.Result
+		s.Evidence = []string{"the marker " + p.marker + " says done"}
+	case out.Effect == engine.EffectStands:
+		s.Verdict, s.Err = engine.VerdictDone, out.Err
+		s.Evidence = []string{"the marker " + p.marker + " says done"}
+	default:
+		s.Evidence = append(out.Evidence, out.Err)
+	}
+	for i, e := range s.Evidence {
+		s.Evidence[i], _ = masked(e, a.secrets).(string)
+	}
+	s.Err, _ = masked(s.Err, a.secrets).(string)
+	if s.Result != nil {
+		s.Result, _ = masked(s.Result, a.secrets).(engine.Record)
+	}
+	return s
+}
+
+// preview is what both kinds of it say of the server.
+func (a *atomic) preview(ctx context.Context, env *steps.Env, im engine.Impact) (engine.Impact, error) {
+	c, err := connOf(ctx, env)
+	if err != nil {
+		return engine.Impact{}, err
+	}
+	n := c.nodes[0]
+	now, err := n.state(ctx)
+	if err != nil {
+		return engine.Impact{}, err
+	}
+	im.Standing, im.Risk = engine.StandingWould, a.risk
+	if err := n.replicaProblem(now); err != nil {
+		im.Standing, im.Why = engine.StandingUnknown, err.Error()
+		return im, nil
+	}
+	im.Warnings = append(im.Warnings, now.warnings()...)
+	if now.evicts() {
+		im.Warnings = append(im.Warnings, fmt.Sprintf(
+			"policy %s may evict the marker; a crash during this step may then have to be decided by a person", now.policy))
+	}
+	if why := n.dryRunMarker(ctx, newProtocol(env, c.remember, a.keys).marker); why != "" {
+		im.Class = engine.ClassUnrepeatable
+		im.Warnings = append(im.Warnings, why)
+	}
+	facts, _, err := n.keyFacts(ctx, a.keys)
+	if err != nil {
+		return im, err
+	}
+	im.Facts = append(im.Facts, facts...)
+	return im, nil
+}
+
+// dryRunMarker asks the server, without doing it, whether this user could keep a marker. A server that
+// cannot be asked (before 7.0, or for lack of rights) gives no answer, and Prepare finds out.
+func (n *node) dryRunMarker(ctx context.Context, marker string) string {
+	user, err := n.ask(ctx, "ask for the user", "ACL", "WHOAMI")
+	if err != nil {
+		return ""
+	}
+	for _, words := range [][]any{{"EVAL", "return 1", 1, marker}, {"HSET", marker, "state", "begun"}} {
+		v, err := n.ask(ctx, "ask for rights", append([]any{"ACL", "DRYRUN", raw(user)}, words...)...)
+		if err == nil && v != "OK" {
+			return "the user may not keep a marker under handrail:* (" + raw(v) + "), so a crash on the way leaves the step in doubt"
+		}
+	}
+	return ""
+}

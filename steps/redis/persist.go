@@ -1,0 +1,271 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/handrail-dev/handrail/engine"
+	"github.com/handrail-dev/handrail/steps"
+)
+
+// saving describes one of the two files that a server writes in the background, by the fields of INFO
+// persistence that tell about it.
+type saving struct {
+	word       string // for people
+	command    string
+	inProgress string
+	scheduled  string // empty: it is never put off
+	status     string
+	count      string // how often since the start; servers before 7.0 do not count
+	seconds    string
+}
+
+var (
+	snapshotting = saving{word: "snapshot", command: "BGSAVE", inProgress: "rdb_bgsave_in_progress",
+		status: "rdb_last_bgsave_status", count: "rdb_saves", seconds: "rdb_last_bgsave_time_sec"}
+	rewriting = saving{word: "rewrite of the append-only file", command: "BGREWRITEAOF", inProgress: "aof_rewrite_in_progress",
+		scheduled: "aof_rewrite_scheduled", status: "aof_last_bgrewrite_status", count: "aof_rewrites",
+		seconds: "aof_last_rewrite_time_sec"}
+)
+
+// Params of the two operations: they need none.
+type (
+	snapshotParams struct {
+		Snapshot struct{} `param:"snapshot" need:"yes" doc:"{}: it has no parameters"`
+	}
+	rewriteParams struct {
+		Rewrite struct{} `param:"rewrite_aof" need:"yes" doc:"{}: it has no parameters"`
+	}
+)
+
+// persist makes a server write one of its files, and waits until that has succeeded.
+type persist struct{ saving }
+
+// under says whether the work is under way, or about to be.
+func (p *persist) under(s state) bool {
+	return s.persistence(p.inProgress) == 1 || p.scheduled != "" && s.persistence(p.scheduled) == 1
+}
+
+// Prepare looks BEFORE the intent at how often the file was written. What starts after this look is as new
+// as the step needs it.
+func (p *persist) Prepare(ctx context.Context, env *steps.Env) (engine.Preparation, error) {
+	n, err := nodeOf(ctx, env)
+	if err != nil {
+		return engine.Preparation{}, err
+	}
+	now, err := n.state(ctx)
+	if err != nil {
+		return engine.Preparation{}, err
+	}
+	if err := p.possible(n, now); err != nil {
+		return engine.Preparation{}, err
+	}
+	return engine.Preparation{Seen: engine.Record{
+		"server": now.runID, "in_progress": p.under(now), "count": now.persistence(p.count),
+		"last_save": now.persistence("rdb_last_save_time"),
+	}}, nil
+}
+
+func (p *persist) possible(n *node, now state) error {
+	if p.command == rewriting.command && !now.aof && now.has("persistence", "aof_enabled") {
+		return fmt.Errorf("redis %s: the append-only file is off, so there is nothing to rewrite; switch it on with CONFIG SET appendonly yes, or use `snapshot`", n.address)
+	}
+	return nil
+}
+
+// doneSince: since the look that seen records, the file was written once more, by a run of the server's
+// that started after the look.
+func (p *persist) doneSince(seen engine.Value, now state) bool {
+	r, ok := seen.(engine.Record)
+	if !ok || r["server"] != now.runID || now.persistenceText(p.status) != "ok" {
+		return false
+	}
+	running, _ := r["in_progress"].(bool)
+	if now.has("persistence", p.count) {
+		before, _ := r["count"].(int64)
+		need := before + 1
+		if running {
+			need++
+		}
+		return now.persistence(p.count) >= need
+	}
+	// LASTSAVE has whole seconds, and says nothing of rewrites.
+	last, _ := r["last_save"].(int64)
+	return p.command == snapshotting.command && !running && now.persistence("rdb_last_save_time") > last
+}
+
+// Execute starts the work and waits for its end. After a crash it takes what was finished, or is under way,
+// since the intent.
+func (p *persist) Execute(ctx context.Context, env *steps.Env) engine.Outcome {
+	n, err := nodeOf(ctx, env)
+	if err != nil {
+		return failure(err)
+	}
+	if env.Access != steps.Full {
+		return engine.Failure(fmt.Errorf("redis %s: %s was not sent: this is a dry-run", n.address, p.command))
+	}
+	now, err := n.state(ctx)
+	if err != nil {
+		return failure(err)
+	}
+	if err := p.possible(n, now); err != nil {
+		return failure(err)
+	}
+	if env.Again {
+		if p.doneSince(env.Call.Seen, now) {
+			return p.finished(ctx, n, now, true)
+		}
+		if r, ok := env.Call.Seen.(engine.Record); ok && r["in_progress"] == false && r["server"] == now.runID && p.under(now) {
+			return p.await(ctx, env, n, now, true)
+		}
+	}
+	return p.start(ctx, env, n, now)
+}
+
+// start waits for work that was under way before, because it began too early to count, and then starts its
+// own.
+func (p *persist) start(ctx context.Context, env *steps.Env, n *node, now state) engine.Outcome {
+	for {
+		var err error
+		if now, err = p.idle(ctx, env, n, now); err != nil {
+			return failure(err)
+		}
+		_, err = n.call(ctx, p.command, p.command)
+		var f *fault
+		switch {
+		case err == nil:
+			return p.await(ctx, env, n, now, false)
+		case errors.As(err, &f) && f.reach == lost:
+			out := failure(err)
+			out.Effect, out.Transient = engine.EffectUnknown, true
+			return out
+		case !errors.As(err, &f) || f.reach != refused || !strings.Contains(strings.ToLower(f.cause.Error()), "in progress") &&
+			!strings.Contains(strings.ToLower(f.cause.Error()), "another child process"):
+			return failure(err)
+		}
+		// Another child of the server got in between.
+		if err := pause(ctx, polling); err != nil {
+			return failure(faultOf(n.address, p.command, err, false))
+		}
+		if now, err = n.state(ctx); err != nil {
+			return failure(err)
+		}
+	}
+}
+
+// polling is how often a server is asked how far its child is.
+const polling = 100 * time.Millisecond
+
+// idle waits until the server has no child that would be in the way.
+func (p *persist) idle(ctx context.Context, env *steps.Env, n *node, now state) (state, error) {
+	first := now.runID
+	for now.persistence(snapshotting.inProgress) == 1 || now.persistence(rewriting.inProgress) == 1 || p.under(now) {
+		p.progress(env, now)
+		if err := pause(ctx, polling); err != nil {
+			return now, faultOf(n.address, "wait for the "+p.word+" under way", err, false)
+		}
+		var err error
+		if now, err = n.state(ctx); err != nil {
+			return now, err
+		}
+	}
+	if now.runID != first {
+		return now, fmt.Errorf("redis %s: the server was restarted while it was waited for", n.address)
+	}
+	return now, nil
+}
+
+// await waits for the end of the work that was started, and says how it ended.
+func (p *persist) await(ctx context.Context, env *steps.Env, n *node, begun state, again bool) engine.Outcome {
+	for {
+		now, err := n.state(ctx)
+		if err != nil {
+			out := failure(err)
+			out.Effect, out.Transient = engine.EffectUnknown, ctx.Err() == nil
+			return out
+		}
+		if now.runID != begun.runID {
+			return engine.Outcome{Err: fmt.Sprintf("redis %s: the server was restarted while it wrote its %s", n.address, p.word),
+				Effect: engine.EffectUnknown, Transient: true}
+		}
+		p.progress(env, now)
+		if !p.under(now) {
+			return p.finished(ctx, n, now, again)
+		}
+		if err := pause(ctx, polling); err != nil {
+			return engine.Outcome{Err: fmt.Sprintf("redis %s: the %s was still under way when the step's time was up; the server goes on with it",
+				n.address, p.word), Effect: engine.EffectUnknown}
+		}
+	}
+}
+
+func (p *persist) progress(env *steps.Env, now state) {
+	if total := now.persistence("current_save_keys_total"); total > 0 {
+		env.Progress(now.persistence("current_save_keys_processed"), total, "keys")
+	}
+}
+
+// finished reads how the last run of the work ended. The server tells a failure, but not its reason.
+func (p *persist) finished(ctx context.Context, n *node, now state, again bool) engine.Outcome {
+	if status := now.persistenceText(p.status); status != "ok" && status != "" {
+		return engine.Outcome{Err: fmt.Sprintf("redis %s: the %s failed (%s: %s); the file from before is untouched; the reason stands in the server's log; usual ones are a full disk, a folder without write permission%s, and too little memory to fork",
+			n.address, p.word, p.status, status, n.folder(ctx))}
+	}
+	result := engine.Record{"seconds": max(now.persistence(p.seconds), 0), "already": again}
+	if p.command == rewriting.command {
+		result["size"] = now.persistence("aof_current_size")
+	} else {
+		result["last_save"] = time.Unix(now.persistence("rdb_last_save_time"), 0).UTC()
+	}
+	return engine.Outcome{Result: result}
+}
+
+// folder names the server's data folder, if it may be asked.
+func (n *node) folder(ctx context.Context) string {
+	v, err := n.ask(ctx, "ask for the folder", "CONFIG", "GET", "dir")
+	if err != nil {
+		return ""
+	}
+	r, _ := pairUp(v).(engine.Record)
+	dir, _ := r["dir"].(string)
+	if dir == "" {
+		return ""
+	}
+	return " (" + dir + ")"
+}
+
+// Preview says how old the file is.
+func (p *persist) Preview(ctx context.Context, env *steps.Env) (engine.Impact, error) {
+	n, err := nodeOf(ctx, env)
+	if err != nil {
+		return engine.Impact{}, err
+	}
+	now, err := n.state(ctx)
+	if err != nil {
+		return engine.Impact{}, err
+	}
+	im := engine.Impact{Standing: engine.StandingWould, Risk: changes, Would: "send " + p.command + " and wait until it has succeeded"}
+	if err := p.possible(n, now); err != nil {
+		im.Standing, im.Why = engine.StandingUnknown, err.Error()
+		return im, nil
+	}
+	if p.command == snapshotting.command {
+		if last := now.persistence("rdb_last_save_time"); last > 0 {
+			im.Facts = append(im.Facts, engine.Fact{Name: "last snapshot", Value: time.Unix(last, 0).UTC().Format(time.RFC3339)})
+		}
+		im.Facts = append(im.Facts, engine.Fact{Name: "changes since", Value: fmt.Sprint(now.persistence("rdb_changes_since_last_save"))})
+	} else {
+		im.Facts = append(im.Facts, engine.Fact{Name: "append-only file",
+			Value: fmt.Sprintf("%d bytes, %d when it was last rewritten", now.persistence("aof_current_size"), now.persistence("aof_base_size"))})
+	}
+	if p.under(now) {
+		im.Warnings = append(im.Warnings, "a "+p.word+" is under way; it would be waited for, and then a new one started")
+	}
+	if status := now.persistenceText(p.status); status != "ok" && status != "" {
+		im.Warnings = append(im.Warnings, "the last "+p.word+" failed; the reason stands in the server's log")
+	}
+	return im, nil
+}

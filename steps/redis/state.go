@@ -1,0 +1,138 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/handrail-dev/handrail/engine"
+)
+
+// state is what a server says of itself in INFO, as far as operations look at it. A server that leaves
+// something out has the zero value there.
+type state struct {
+	runID    string
+	role     string
+	master   string // of a replica
+	policy   string // maxmemory_policy
+	max      int64
+	used     int64
+	evicted  int64
+	loading  bool
+	aof      bool
+	sections engine.Record
+}
+
+func (n *node) state(ctx context.Context) (state, error) {
+	v, err := n.ask(ctx, "look at the server", "INFO")
+	if err != nil {
+		return state{}, err
+	}
+	return stateOf(parseInfo(raw(v), n.db)), nil
+}
+
+func stateOf(info engine.Record) state {
+	get := func(section, name string) engine.Value {
+		r, _ := info[section].(engine.Record)
+		return r[name]
+	}
+	str := func(section, name string) string { s, _ := get(section, name).(string); return s }
+	num := func(section, name string) int64 { i, _ := get(section, name).(int64); return i }
+	s := state{
+		runID: str("server", "run_id"), role: str("replication", "role"),
+		policy: str("memory", "maxmemory_policy"), max: num("memory", "maxmemory"), used: num("memory", "used_memory"),
+		evicted: num("stats", "evicted_keys"), loading: num("persistence", "loading") == 1,
+		aof: num("persistence", "aof_enabled") == 1, sections: info,
+	}
+	if host := str("replication", "master_host"); host != "" {
+		s.master = fmt.Sprintf("%s:%d", host, num("replication", "master_port"))
+	}
+	return s
+}
+
+// persistence is a number of INFO's section of that name.
+func (s state) persistence(name string) int64 {
+	r, _ := s.sections["persistence"].(engine.Record)
+	i, _ := r[name].(int64)
+	return i
+}
+
+func (s state) persistenceText(name string) string {
+	r, _ := s.sections["persistence"].(engine.Record)
+	t, _ := r[name].(string)
+	return t
+}
+
+func (s state) has(section, name string) bool {
+	r, _ := s.sections[section].(engine.Record)
+	_, ok := r[name]
+	return ok
+}
+
+func (s state) replica() bool { return s.role == "slave" }
+
+// evicts: under memory pressure it may throw a marker away. Markers have a time to live, so the policies
+// that keep to volatile keys take them, too.
+func (s state) evicts() bool {
+	return s.max > 0 && s.policy != "" && s.policy != "noeviction"
+}
+
+// replicaProblem is why a replica is no place to write.
+func (n *node) replicaProblem(s state) error {
+	if !s.replica() {
+		return nil
+	}
+	return fmt.Errorf("redis %s: it is a replica of %s, and what is written here is refused or lost; nothing was sent; let the target point to %s",
+		n.address, s.master, s.master)
+}
+
+// warnings are what a person should know of the server before something is written to it.
+func (s state) warnings() []string {
+	var out []string
+	if s.max > 0 && strings.HasPrefix(s.policy, "allkeys-") {
+		out = append(out, fmt.Sprintf("maxmemory-policy is %s: under memory pressure the server throws away any key, also what this step writes", s.policy))
+	}
+	if s.max > 0 && s.used > s.max*9/10 {
+		out = append(out, fmt.Sprintf("memory is nearly used up: %d of maxmemory %d bytes, policy %s", s.used, s.max, s.policy))
+	}
+	return out
+}
+
+// sight is what was seen of a server BEFORE an intent; it says later what an absent marker proves.
+type sight struct {
+	server  string
+	evicted int64
+	at      time.Time
+}
+
+func (s sight) value() engine.Value {
+	return engine.Record{"server": s.server, "evicted_keys": s.evicted, "at": s.at}
+}
+
+func sightOf(v engine.Value) (sight, bool) {
+	r, ok := v.(engine.Record)
+	if !ok {
+		return sight{}, false
+	}
+	var s sight
+	s.server, _ = r["server"].(string)
+	s.evicted, _ = r["evicted_keys"].(int64)
+	s.at, _ = r["at"].(time.Time)
+	return s, true
+}
+
+// whyAbsenceProvesNothing gives the reason for which a missing marker does not show that nothing
+// happened; empty: it does show it.
+func whyAbsenceProvesNothing(seen engine.Value, now state, clock time.Time, remember time.Duration) string {
+	s, ok := sightOf(seen)
+	switch {
+	case ok && !s.at.IsZero() && clock.Sub(s.at) >= remember:
+		return fmt.Sprintf("the attempt is from %s, and the server keeps markers for %s only", s.at.Format(time.RFC3339), remember)
+	case ok && s.server == now.runID && now.evicted > s.evicted:
+		return fmt.Sprintf("the server has evicted %d keys since, and the marker may be one of them", now.evicted-s.evicted)
+	case (!ok || s.server != now.runID) && now.evicts():
+		return fmt.Sprintf("the server was restarted since, and its policy %s may have evicted the marker", now.policy)
+	}
+	return ""
+}

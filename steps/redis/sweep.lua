@@ -1,0 +1,73 @@
+-- Looks at one portion of the keys, and removes those of which a condition holds. Check and removal are
+-- one step for the server: a key that gets a time to live in between does not exist.
+--
+-- ARGV: 1 cursor, 2 pattern, 3 how many keys to look at, 4 type or "", 5 action (UNLINK, DEL, PEXPIRE),
+--       6 its milliseconds, 7 how many keys at most, then the condition: field, operator, limit, …
+-- The answer is {cursor, matched, found, swept, more}; more is 1 if the portion held more than was allowed.
+local call = redis.call
+local scan
+if ARGV[4] == '' then
+  scan = call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT', ARGV[3])
+else
+  scan = call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT', ARGV[3], 'TYPE', ARGV[4])
+end
+local keys, most = scan[2], tonumber(ARGV[7])
+
+local function compare(op, v, limit)
+  if op == '==' then return v == limit
+  elseif op == '!=' then return v ~= limit
+  elseif op == '<' then return v < limit
+  elseif op == '<=' then return v <= limit
+  elseif op == '>' then return v > limit end
+  return v >= limit
+end
+
+-- onlyEndless: the commonest condition, ttl == -1 alone, without the detour.
+local onlyEndless = #ARGV == 10 and ARGV[8] == 'ttl' and ARGV[9] == '==' and ARGV[10] == '-1'
+
+local function holds(key)
+  for i = 8, #ARGV, 3 do
+    local field, op, limit = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
+    if field == 'ttl' then
+      local v = call('PTTL', key)
+      if v == -2 then return false end
+      if limit == -1 then
+        if (v == -1) ~= (op == '==') then return false end
+      elseif v == -1 or not compare(op, v, limit) then
+        return false
+      end
+    else
+      local v
+      if field == 'idle' then v = call('OBJECT', 'IDLETIME', key) else v = call('MEMORY', 'USAGE', key) end
+      if not v or not compare(op, v, limit) then return false end
+    end
+  end
+  return true
+end
+
+-- Markers are never swept: they prove what other steps have done.
+local first = string.sub(ARGV[2], 1, 1)
+local markers = first == 'h' or first == '*' or first == '?' or first == '[' or first == '\\'
+
+local chosen, n, matched, more = {}, 0, 0, 0
+for i = 1, #keys do
+  local key = keys[i]
+  if not (markers and string.sub(key, 1, 10) == 'handrail:{') then
+    matched = matched + 1
+    local yes
+    if onlyEndless then yes = call('PTTL', key) == -1 else yes = holds(key) end
+    if yes then
+      if n >= most then more = 1 break end
+      n = n + 1
+      chosen[n] = key
+    end
+  end
+end
+
+local swept = 0
+if ARGV[5] == 'PEXPIRE' then
+  for i = 1, n do swept = swept + call('PEXPIRE', chosen[i], ARGV[6]) end
+else
+  for i = 1, n, 5000 do swept = swept + call(ARGV[5], unpack(chosen, i, math.min(i + 4999, n))) end
+end
+return {scan[1], matched, n, swept, more}
