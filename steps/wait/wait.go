@@ -43,14 +43,14 @@ func (*Kind) Define() engine.Kind {
 		Name: "wait",
 		Doc:  "Waits for a length of time, or until probes say yes. Prefer probes: a fixed time is too short on a bad day and too long on a good one.",
 		Operations: []engine.Operation{{
-			Name: "for", Key: "for", Class: engine.ClassRead, Risk: engine.RiskReads,
+			Name: "for", Key: "for", Class: engine.ClassRead, Waits: true, Risk: engine.RiskReads,
 			Doc:     "Waits for a fixed length of time.",
 			Params:  steps.Params[forParams](),
 			Result:  engine.RecordOf(waited),
 			Example: "{id: settle, wait: {for: 30s}}",
 			Judge:   judgeFor,
 		}, {
-			Name: "until", Key: "until", Class: engine.ClassRead, Risk: engine.RiskReads,
+			Name: "until", Key: "until", Class: engine.ClassRead, Waits: true, Risk: engine.RiskReads,
 			Doc: "Asks probes again and again until all say yes. A probe that could not be asked has not said no; the wait goes on. " +
 				"The `timeout` of the step ends it; the step then fails and says what each probe answered last.",
 			Params: steps.Params[untilParams](),
