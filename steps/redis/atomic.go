@@ -183,8 +183,12 @@ func (a *atomic) outcome(n *node, p protocol, m mark, distrust string) engine.Ou
 	switch m.verdict {
 	case "done":
 		v, large, err := unpack(m.result)
-		if err == nil && large > 0 {
-			err = errors.New(tooLarge(large))
+		switch {
+		case err != nil:
+		case large > 0 && p.limit < 0:
+			err = errors.New("its result is sensitive and was not kept")
+		case max(large, len(m.result)) > maxKept:
+			err = errors.New(tooLarge(max(large, len(m.result))))
 		}
 		if err != nil {
 			return engine.Outcome{Err: fmt.Sprintf("%s: was carried out; %v", where, err), Effect: engine.EffectStands}

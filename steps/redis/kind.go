@@ -136,9 +136,9 @@ func (*Kind) Decode(operation string, params engine.Record) (steps.Operation, er
 	case "script":
 		return decodeScript(params)
 	case "snapshot":
-		return &persist{snapshotting}, nil
+		return &persist{snapshotting}, steps.Bind(params, &snapshotParams{})
 	case "rewrite_aof":
-		return &persist{rewriting}, nil
+		return &persist{rewriting}, steps.Bind(params, &rewriteParams{})
 	case "sweep":
 		return decodeSweep(params)
 	}

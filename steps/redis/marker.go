@@ -74,18 +74,23 @@ func raw(v engine.Value) string {
 // protocol is one transaction or script with its marker.
 type protocol struct {
 	marker, pointer string
-	epoch           int
+	epoch, attempt  int
+	limit           int // the largest result that the marker keeps
 	remember        time.Duration
 	keys            []string
 	mode            string
-	body            []any // ARGV from the seventh on
+	body            []any // ARGV from the eighth on
 }
 
 func newProtocol(env *steps.Env, remember time.Duration, keys []string) protocol {
-	return protocol{
+	p := protocol{
 		marker: markerKey(tagOf(keys), env.Call.Token), pointer: markerKey(plainTag, env.Call.Token),
-		epoch: env.Call.Epoch, remember: remember, keys: keys,
+		epoch: env.Call.Epoch, attempt: env.Call.Attempt, limit: maxKept, remember: remember, keys: keys,
 	}
+	if env.Call.Sensitive {
+		p.limit = -1
+	}
+	return p
 }
 
 func (p protocol) seconds() string { return strconv.FormatInt(int64(p.remember/time.Second), 10) }
@@ -100,7 +105,7 @@ func (p protocol) run(ctx context.Context, c *pinned, sender string, distrust bo
 	if distrust {
 		flag = "1"
 	}
-	args = append(args, p.epoch, sender, p.seconds(), maxKept, flag, p.mode)
+	args = append(args, p.epoch, p.attempt, sender, p.seconds(), p.limit, flag, p.mode)
 	v, err := c.call(ctx, "", append(args, p.body...)...)
 	if err != nil {
 		return mark{}, err

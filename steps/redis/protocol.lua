@@ -3,26 +3,29 @@
 --
 -- KEYS: 1 the marker, 2 the key by which the marker is found when only the token is known (the same key
 --       when the marker has no hash tag of its own), then the keys of the step.
--- ARGV: 1 epoch, 2 sender, 3 seconds to keep the marker, 4 largest result, 5 "1" if an absent marker
---       proves nothing, 6 "commands" or "script", 7.. the commands or the script.
+-- ARGV: 1 epoch, 2 attempt, 3 sender, 4 seconds to keep the marker, 5 largest result to store in it,
+--       6 "1" if an absent marker proves nothing, 7 "commands" or "script", 8.. the commands or the script.
 --
 -- The answer is {verdict, result, error, applied, epoch}. Verdicts: done, begun, stale, fenced, absent,
 -- failed (nothing was changed, and no marker is left).
 local marker, pointer = KEYS[1], KEYS[2]
-local epoch, sender, limit = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[4])
+local epoch, attempt, sender, limit = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[5])
 local rcall, rpcall = redis.call, redis.pcall
 
 local function fields()
-  local f = rcall('HMGET', marker, 'state', 'epoch', 'fenced', 'result', 'error', 'applied')
-  return f[1], tonumber(f[2] or 0), f[3] or '', f[4] or '', f[5] or '', tonumber(f[6] or 0)
+  local f = rcall('HMGET', marker, 'state', 'epoch', 'fenced', 'result', 'error', 'applied', 'attempt')
+  return f[1], tonumber(f[2] or 0), f[3] or '', f[4] or '', f[5] or '', tonumber(f[6] or 0), tonumber(f[7] or 0)
 end
 
-local state, since, fence, kept, failure, count = fields()
+local state, since, fence, kept, failure, count, tried = fields()
 if state then
   if since > epoch then return {'stale', '', '', 0, since} end
-  if state ~= 'fenced' then return {state, kept, failure, count, since} end
+  if state == 'done' then return {state, kept, failure, count, since} end
+  -- A later attempt than the one that only began: a person, or the step's own probe, has said that it may
+  -- be made again.
+  if state == 'begun' and tried >= attempt then return {state, kept, failure, count, since} end
   if string.find(fence, '|' .. sender .. '|', 1, true) then return {'fenced', '', '', 0, since} end
-elseif ARGV[5] == '1' then
+elseif ARGV[6] == '1' then
   return {'absent', '', '', 0, 0}
 end
 
@@ -64,10 +67,10 @@ local function message(e)
 end
 
 local function begin()
-  rcall('HSET', marker, 'state', 'begun', 'epoch', epoch, 'sender', sender, 'applied', 0)
-  rcall('HDEL', marker, 'fenced')
-  rcall('EXPIRE', marker, ARGV[3])
-  if pointer ~= marker then rcall('SET', pointer, marker, 'EX', ARGV[3]) end
+  rcall('HSET', marker, 'state', 'begun', 'epoch', epoch, 'attempt', attempt, 'sender', sender, 'applied', 0)
+  rcall('HDEL', marker, 'fenced', 'error', 'result')
+  rcall('EXPIRE', marker, ARGV[4])
+  if pointer ~= marker then rcall('SET', pointer, marker, 'EX', ARGV[4]) end
 end
 
 -- stopped ends in an error. If only reads came before it, nothing was changed and the marker goes, so
@@ -85,16 +88,17 @@ end
 
 local function finished(v, applied)
   local result = pack(v, 0)
-  if #result > limit then result = 'x' .. #result .. ';' end
+  local stored = result
+  if #result > limit then stored = 'x' .. #result .. ';' end
   -- All fields again: the step itself may have removed the marker.
   begin()
-  rcall('HSET', marker, 'state', 'done', 'result', result, 'applied', applied)
+  rcall('HSET', marker, 'state', 'done', 'result', stored, 'applied', applied)
   return {'done', result, '', applied, epoch}
 end
 
-if ARGV[6] == 'commands' then
+if ARGV[7] == 'commands' then
   begin()
-  local results, wrote, at, n = {}, false, 7, 0
+  local results, wrote, at, n = {}, false, 8, 0
   while at <= #ARGV do
     local reading, words = ARGV[at] == 'r', tonumber(ARGV[at + 1])
     local r = rpcall(unpack(ARGV, at + 2, at + 1 + words))
@@ -107,7 +111,7 @@ if ARGV[6] == 'commands' then
   return finished(results, n)
 end
 
--- ARGV: 7 the script, 8 the names of commands that only read, 9 the number of the database, then the
+-- ARGV: 8 the script, 9 the names of commands that only read, 10 the number of the database, then the
 -- script's own arguments.
 local names, calls = {}, 0
 local function told(f)
@@ -125,20 +129,20 @@ for k, v in pairs(redis) do if not inside[k] then inside[k] = v end end
 
 local function wrote()
   for name in pairs(names) do
-    if not string.find(ARGV[8], ' ' .. name .. ' ', 1, true) then return true end
+    if not string.find(ARGV[9], ' ' .. name .. ' ', 1, true) then return true end
   end
   return false
 end
 
-local body, wrong = loadstring('local KEYS, ARGV, redis, server = ... ' .. ARGV[7], '@script')
+local body, wrong = loadstring('local KEYS, ARGV, redis, server = ... ' .. ARGV[8], '@script')
 if not body then return {'failed', '', message(wrong), 0, epoch} end
 local keys, args = {}, {}
 for i = 3, #KEYS do keys[i - 2] = KEYS[i] end
-for i = 10, #ARGV do args[i - 9] = ARGV[i] end
+for i = 11, #ARGV do args[i - 10] = ARGV[i] end
 begin()
 local ok, r = pcall(body, keys, args, inside, inside)
 -- A script that went to another database must not leave the marker there.
-if string.find(string.lower(ARGV[7]), 'select', 1, true) then rcall('SELECT', ARGV[9]) end
+if string.find(string.lower(ARGV[8]), 'select', 1, true) then rcall('SELECT', ARGV[10]) end
 if not ok then return stopped(r, calls, wrote()) end
 if type(r) == 'table' and r.err then return stopped(r, calls, wrote()) end
 return finished(r, calls)
