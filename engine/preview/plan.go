@@ -39,6 +39,16 @@ type Plan struct {
 	Error    string        `json:"error,omitempty"`
 	Summary  Summary       `json:"summary"`
 	Warnings []string      `json:"warnings,omitempty"`
+	// LastRuns are the runs of this playbook before, newest first, for how long it takes.
+	LastRuns []LastRun `json:"last_runs,omitempty"`
+}
+
+// LastRun is one run before.
+type LastRun struct {
+	ID      string          `json:"id"`
+	State   engine.RunState `json:"state"`
+	Started time.Time       `json:"started_at"`
+	Took    time.Duration   `json:"took_ns,omitempty"` // zero: it has not ended
 }
 
 // Summary counts the steps that act.

@@ -46,6 +46,14 @@ func PlanText(w io.Writer, p *preview.Plan) error {
 	if p.Error != "" {
 		b.WriteString("\nThe run would fail: " + p.Error + "\n")
 	}
+	if len(p.LastRuns) > 0 {
+		r := p.LastRuns[0]
+		fmt.Fprintf(&b, "\nlast run: %s was %s", r.Started.Format("2006-01-02 15:04"), r.State)
+		if r.Took > 0 {
+			fmt.Fprintf(&b, " after %s", r.Took.Round(time.Second/10))
+		}
+		b.WriteString("\n")
+	}
 	b.WriteString("\n" + summaryLine(p) + "\n")
 	_, err := io.WriteString(w, b.String())
 	return err
