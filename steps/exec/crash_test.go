@@ -1,0 +1,304 @@
+package exec_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	osexec "os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/handrail-dev/handrail/engine"
+	"github.com/handrail-dev/handrail/steps"
+	"github.com/handrail-dev/handrail/steps/exec"
+	"github.com/handrail-dev/handrail/steps/steptest"
+)
+
+// The test binary is also an engine that can be killed, and a program that closes what it inherits.
+const roleVariable = "HANDRAIL_TEST_ROLE"
+
+func TestMain(m *testing.M) {
+	switch os.Getenv(roleVariable) {
+	case "engine":
+		os.Exit(playEngine())
+	case "closer":
+		os.Exit(playCloser())
+	}
+	os.Exit(m.Run())
+}
+
+// playEngine executes one step, as the environment says, and prints what came of it.
+func playEngine() int {
+	op, err := exec.New().Decode("exec", engine.Record{
+		"argv": engine.List{"sh", "-c", os.Getenv("TEXT")},
+		"env":  engine.Record{"DIR": os.Getenv("DIR"), "SELF": os.Args[0]},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	env := steps.NewEnv(call(), steps.Target{}, steps.Full, &steptest.Recorder{}, nil, nil)
+	env.Scratch, env.Dir = filepath.Join(os.Getenv("DIR"), "scratch"), os.Getenv("DIR")
+	o := op.Execute(context.Background(), env)
+	fmt.Printf("%+v\n", o)
+	return 0
+}
+
+func call() engine.Call {
+	return engine.Call{Kind: "exec", Operation: "exec", Class: engine.ClassUnrepeatable, Attempt: 1, Token: "run/" + os.Getenv("DIR")}
+}
+
+// playCloser does as sudo does: it closes every descriptor but the usual three.
+func playCloser() int {
+	for fd := 3; fd < 64; fd++ {
+		_ = syscall.Close(fd)
+	}
+	gate, err := os.Open(filepath.Join(os.Getenv("DIR"), "gate"))
+	if err != nil {
+		return 1
+	}
+	_, _ = gate.Read(make([]byte, 1))
+	return 0
+}
+
+// world is an engine process and the folder in which it and its program act.
+type world struct {
+	*step
+	t      *testing.T
+	dir    string
+	engine *osexec.Cmd
+}
+
+// start starts an engine that runs a program, and waits until the program has said "started".
+func start(t *testing.T, text string) *world {
+	t.Helper()
+	w := &world{t: t, dir: t.TempDir()}
+	if err := syscall.Mkfifo(filepath.Join(w.dir, "gate"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.engine = osexec.Command(os.Args[0])
+	w.engine.Env = append(os.Environ(), roleVariable+"=engine", "DIR="+w.dir, "TEXT="+text)
+	w.engine.Stderr = os.Stderr
+	if err := w.engine.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("DIR", w.dir)
+	w.step = newStep(t, engine.Record{"argv": engine.List{"sh", "-c", text}})
+	w.env.Call = call()
+	w.env.Scratch = filepath.Join(w.dir, "scratch")
+	return w
+}
+
+func (w *world) said(line string) func() bool {
+	return func() bool {
+		b, _ := os.ReadFile(filepath.Join(w.dir, "ledger"))
+		return strings.Contains(string(b), line+"\n")
+	}
+}
+
+// kill is kill -9 of the engine, AFTER the program has said that it started.
+func (w *world) kill() {
+	w.t.Helper()
+	eventually(w.t, "the program starts", w.said("started"))
+	if err := w.engine.Process.Kill(); err != nil {
+		w.t.Fatal(err)
+	}
+	_ = w.engine.Wait() // killed
+}
+
+// openGate lets the program go on.
+func (w *world) openGate() {
+	w.t.Helper()
+	f, err := os.OpenFile(filepath.Join(w.dir, "gate"), os.O_WRONLY, 0)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := f.WriteString("\n"); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func kill(t testing.TB, pid string) {
+	n, err := strconv.Atoi(pid)
+	if err != nil {
+		return
+	}
+	if err := syscall.Kill(n, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+		t.Error(err)
+	}
+}
+
+func TestAnOrphanGoesOnAndIsWaitedForAndItsOutputTakenUp(t *testing.T) {
+	w := start(t, `echo started >> "$DIR/ledger"; read x < "$DIR/gate"
+		i=0; while [ $i -lt 5000 ]; do echo "line $i, which is long enough to fill a pipe"; i=$((i+1)); done
+		echo effect >> "$DIR/ledger"; echo the last line`)
+	w.kill()
+	settled := make(chan engine.Settlement)
+	go func() { settled <- w.settle(context.Background()) }()
+	eventually(t, "it is said who is waited for", func() bool { return strings.Contains(w.rec.Output(), "waiting for") })
+	select {
+	case s := <-settled:
+		t.Fatalf("did not wait: %+v", s)
+	default:
+	}
+	w.openGate()
+	s := <-settled
+	if s.Verdict != engine.VerdictUnknown || !s.Dead || s.Err != "" {
+		t.Errorf("%+v", s)
+	}
+	if e := strings.Join(s.Evidence, "\n"); !strings.Contains(e, "its exit code is not known") || !strings.Contains(e, "it wrote: the last line") {
+		t.Errorf("evidence:\n%s", e)
+	}
+	if !w.said("effect")() {
+		t.Error("the program did not come to its end")
+	}
+	if !strings.Contains(w.rec.Output(), "line 4999,") {
+		t.Error("its output was not taken up")
+	}
+}
+
+func TestAFreeLockAloneProvesNothing(t *testing.T) {
+	w := start(t, `echo started >> "$DIR/ledger"; HANDRAIL_TEST_ROLE=closer exec "$SELF"`)
+	w.kill()
+	ctx, cancel := context.WithCancel(t.Context())
+	settled := make(chan engine.Settlement)
+	go func() { settled <- w.settle(ctx) }()
+	eventually(t, "it is said who is waited for", func() bool { return strings.Contains(w.rec.Output(), "(pid ") })
+	cancel()
+	if s := <-settled; s.Verdict != engine.VerdictUnknown || s.Dead || !strings.Contains(s.Evidence[0], "still alive: ") {
+		t.Errorf("%+v", s)
+	}
+	w.openGate()
+	if s := w.settle(t.Context()); !s.Dead || s.Verdict != engine.VerdictUnknown {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestWhatLeftItsGroupAndClosedItsLockIsFoundByItsToken(t *testing.T) {
+	w := start(t, `HANDRAIL_TEST_ROLE=closer setsid "$SELF" & echo started >> "$DIR/ledger"; read x < "$DIR/gate"`)
+	w.kill()
+	w.openGate() // one of the two gets it; the other holds on
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	settled := make(chan engine.Settlement)
+	go func() { settled <- w.settle(ctx) }()
+	eventually(t, "somebody is waited for", func() bool { return strings.Contains(w.rec.Output(), "waiting for") })
+	w.openGate()
+	if s := <-settled; !s.Dead {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestAnEndThatWasSeenIsKnown(t *testing.T) {
+	for text, want := range map[string]engine.Settlement{
+		"true":   {Verdict: engine.VerdictDone, Dead: true},
+		"exit 3": {Verdict: engine.VerdictUnknown, Dead: true, Err: "sh exited with code 3"},
+	} {
+		w := start(t, text)
+		if err := w.engine.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		s := w.settle(t.Context())
+		if s.Verdict != want.Verdict || s.Dead != want.Dead || s.Err != want.Err {
+			t.Errorf("%s: %+v", text, s)
+		}
+		if _, lies := s.Result["stdout"]; lies {
+			t.Errorf("%s: an output that was lost is said to be empty", text)
+		}
+		w.env.Call.Attempt = 2
+		if s := w.settle(t.Context()); s.Verdict != engine.VerdictNotDone || !s.Dead {
+			t.Errorf("%s: of an attempt that never began: %+v", text, s)
+		}
+	}
+}
+
+func TestALossOfPowerIsNotTakenForAProof(t *testing.T) {
+	w := start(t, `echo started >> "$DIR/ledger"; read x < "$DIR/gate"`)
+	w.kill()
+	w.openGate()
+	if s := w.settle(t.Context()); !s.Dead || s.Verdict != engine.VerdictUnknown {
+		t.Fatalf("%+v", s)
+	}
+	// The lock has gone with the power, and the run was in another boot.
+	locks, err := filepath.Glob(filepath.Join(w.env.Scratch, "*.lock"))
+	if err != nil || len(locks) != 1 {
+		t.Fatal(locks, err)
+	}
+	if err := os.Remove(locks[0]); err != nil {
+		t.Fatal(err)
+	}
+	boots := filepath.Join(w.env.Scratch, "boots")
+	if err := os.WriteFile(boots, []byte("another-boot\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, when := range []string{"before", "AFTER"} {
+		if s := w.settle(t.Context()); s.Verdict != engine.VerdictUnknown || !s.Dead {
+			t.Errorf("%s another step of this boot: %+v", when, s)
+		}
+		other := newStep(t, engine.Record{"argv": engine.List{"true"}})
+		other.env.Scratch = w.env.Scratch
+		if o := other.op.Execute(t.Context(), other.env); o.Err != "" {
+			t.Fatal(o.Err)
+		}
+	}
+}
+
+func TestAnAuthorsIdempotentStepWaitsForItsOrphanBeforeItRunsAgain(t *testing.T) {
+	w := start(t, `echo started >> "$DIR/ledger"; read x < "$DIR/gate"; echo done >> "$DIR/ledger"`)
+	w.kill()
+	again := newStep(t, engine.Record{"argv": engine.List{"sh", "-c", `echo again >> "$DIR/ledger"`}, "env": engine.Record{"DIR": w.dir}})
+	again.env.Call, again.env.Scratch, again.env.Again = call(), w.env.Scratch, true
+	again.env.Call.Attempt, again.env.Call.Class = 2, engine.ClassIdempotent
+	finished := make(chan engine.Outcome)
+	go func() { finished <- again.op.Execute(context.Background(), again.env) }()
+	eventually(t, "it waits", func() bool { return strings.Contains(again.rec.Output(), "waiting for") })
+	w.openGate()
+	if o := <-finished; o.Err != "" {
+		t.Error(o.Err)
+	}
+	b, err := os.ReadFile(filepath.Join(w.dir, "ledger"))
+	if err != nil || string(b) != "started\ndone\nagain\n" {
+		t.Errorf("%q %v", b, err)
+	}
+}
+
+func TestALongProgramIsNotedAndEndedIfThatFails(t *testing.T) {
+	s := newStep(t, engine.Record{"argv": engine.List{"sleep", "1000"}, "kill_after": time.Second})
+	s.rec.OnNote = func(v engine.Value) error {
+		if pid, _ := v.(engine.Record)["pid"].(int64); pid == 0 || ended(strconv.FormatInt(pid, 10)) {
+			t.Errorf("noted %v", v)
+		}
+		return errors.New("the disk is full")
+	}
+	o := s.op.Execute(t.Context(), s.env)
+	if !strings.Contains(o.Err, "the disk is full") || o.Effect != engine.EffectUnknown {
+		t.Errorf("%+v", o)
+	}
+}
+
+func BenchmarkTrue(b *testing.B) {
+	b.Run("bare", func(b *testing.B) {
+		for b.Loop() {
+			if err := osexec.Command("/bin/true").Run(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("step", func(b *testing.B) {
+		s := newStep(b, engine.Record{"argv": engine.List{"/bin/true"}})
+		for i := 0; b.Loop(); i++ {
+			s.env.Call.Attempt = i + 1
+			if o := s.op.Execute(b.Context(), s.env); o.Err != "" {
+				b.Fatal(o.Err)
+			}
+		}
+	})
+}

@@ -1,0 +1,176 @@
+// Package exec is the step kind `exec`: it runs a program, or, if the author asks for it, a shell.
+//
+// It guarantees that no text of a value reaches a shell: arguments go as they are, and a shell's text
+// is literal and gets values as environment variables. A program sees of the engine's environment only a
+// few harmless variables and those that are named. It is never started in a dry-run. AFTER a crash it is
+// not run again unasked: what was started is looked for and waited for, and where its end was not seen
+// the step is in doubt.
+//
+// The program outlives the engine; it is ended only by the step's timeout or when a person cancels.
+package exec
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/handrail-dev/handrail/engine"
+	"github.com/handrail-dev/handrail/steps"
+	"github.com/handrail-dev/handrail/steps/internal/host"
+)
+
+// Kind is the step kind.
+type Kind struct{ yard host.Yard }
+
+// New makes the kind.
+func New() *Kind { return &Kind{} }
+
+const (
+	defaultKillAfter = 5 * time.Second
+	// keptBytes is how much of the end of stdout, and of stderr, is kept as a result.
+	keptBytes = 64 << 10
+	// tailBytes is how much of the end of both is kept for the journal.
+	tailBytes = 4 << 10
+)
+
+// passed are the variables of the engine's environment that every program gets. Whatever else is there,
+// secrets above all, stays.
+func passed() []string { return []string{"PATH", "HOME", "LANG", "TZ", "USER", "TMPDIR"} }
+
+type params struct {
+	Argv       []string                `param:"argv" doc:"The program and its arguments. They go to it as they are; no shell reads them."`
+	Shell      string                  `param:"shell" literal:"yes" doc:"In place of argv: a text for /bin/sh -e. It may not hold templates; values come in through env, as in \"$NAME\"."`
+	Stdin      engine.Secret           `param:"stdin" doc:"What the program reads. Without it there is nothing to read."`
+	Dir        steps.Path              `param:"dir" doc:"The folder in which it runs; without it, that of the playbook."`
+	Env        map[string]engine.Value `param:"env" doc:"Environment variables. Secrets may stand here."`
+	Codes      []int64                 `param:"codes" default:"[0]" doc:"The exit codes that mean success."`
+	InheritEnv []string                `param:"inherit_env" doc:"Names of variables of Handrail's own environment that are passed on, beside PATH, HOME, LANG, TZ, USER and TMPDIR."`
+	KillAfter  *time.Duration          `param:"kill_after" default:"5s" doc:"When the timeout is over the program is asked to end (SIGTERM), and ended this long after (SIGKILL)."`
+}
+
+// Define declares the kind.
+func (*Kind) Define() engine.Kind {
+	text := engine.Of(engine.TypeText)
+	return engine.Kind{
+		Name: "exec",
+		Doc:  "Runs a program on this machine. The step's token goes along as HANDRAIL_TOKEN.",
+		Operations: []engine.Operation{{
+			Name: "exec", Class: engine.ClassUnrepeatable, Risk: engine.RiskChanges,
+			Doc: "Runs a program to its end. What it writes is in the step's log. It fails if the exit code is not among `codes`. " +
+				"If it may safely be run twice, say `effect: idempotent`; give `done_if` so that a crash can be answered without a person.",
+			Params: steps.Params[params](),
+			Result: engine.RecordOf(
+				engine.Field{Name: "code", Doc: "The exit code; 128 and the number of the signal, if one ended it.", Shape: engine.Of(engine.TypeInteger), Required: true},
+				engine.Field{Name: "stdout", Doc: "The end of what it wrote to stdout, at most 64 KiB, without the line ends at its end.", Shape: text},
+				engine.Field{Name: "stderr", Doc: "The same of stderr.", Shape: text},
+				engine.Field{Name: "truncated", Doc: "It wrote more than stdout or stderr hold.", Shape: engine.Of(engine.TypeBool)},
+			),
+			Example: "{id: backup, exec: {argv: [br, backup, full], env: {PD: \"${{ inputs.pd }}\"}}, timeout: 30m}",
+			Judge:   judge,
+		}},
+	}
+}
+
+// judge finds what is wrong, in what is known.
+func judge(r engine.Record) engine.Judgement {
+	j := engine.Judgement{Risk: engine.RiskChanges}
+	add := func(path, format string, args ...any) {
+		j.Problems = append(j.Problems, engine.Problem{Path: path, Message: fmt.Sprintf(format, args...)})
+	}
+	argv, hasArgv := r["argv"]
+	shell, hasShell := r["shell"]
+	switch {
+	case hasArgv && hasShell:
+		add("shell", "give argv or shell, not both")
+	case !hasArgv && !hasShell:
+		add("", "say what to run: argv, a list of the program and its arguments, or shell")
+	case hasShell && shell == "":
+		add("shell", "it is empty")
+	}
+	judgeArgv(argv, add)
+	judgeEnv(r, add)
+	if codes, ok := r["codes"].(engine.List); ok {
+		if len(codes) == 0 {
+			add("codes", "without any code no end would be a success")
+		}
+		for i, c := range codes {
+			if n, ok := c.(int64); ok && (n < 0 || n > 255) {
+				add(fmt.Sprintf("codes[%d]", i), "an exit code is between 0 and 255")
+			}
+		}
+	}
+	if d, ok := r["kill_after"].(time.Duration); ok && d < 0 {
+		add("kill_after", "it cannot be shorter than nothing")
+	}
+	return j
+}
+
+func judgeArgv(v engine.Value, add func(path, format string, args ...any)) {
+	argv, ok := v.(engine.List)
+	if !ok {
+		return
+	}
+	if len(argv) == 0 {
+		add("argv", "it names no program")
+	}
+	for i, a := range argv {
+		path := fmt.Sprintf("argv[%d]", i)
+		switch x := a.(type) {
+		case engine.Secret:
+			add(path, "every user of the machine can see the arguments of a program: hand a secret over with env or stdin")
+		case string:
+			if i == 0 && x == "" {
+				add(path, "it names no program")
+			}
+			if strings.ContainsRune(x, 0) {
+				add(path, "an argument cannot hold a NUL byte")
+			}
+		}
+	}
+}
+
+func judgeEnv(r engine.Record, add func(path, format string, args ...any)) {
+	env, _ := r["env"].(engine.Record)
+	for _, name := range engine.Keys(env) {
+		path := "env." + name
+		switch {
+		case name == host.TokenVariable:
+			add(path, "%s is set by Handrail", name)
+		case name == "" || strings.ContainsAny(name, "=\x00"):
+			add(path, "%q cannot be the name of a variable", name)
+		}
+		switch v := env[name].(type) {
+		case nil, engine.List, engine.Record:
+			add(path, "a variable holds a text, not %s", engine.TypeName(v))
+		default:
+			if text, ok := engine.Reveal(v); ok && strings.ContainsRune(text, 0) {
+				add(path, "a variable cannot hold a NUL byte")
+			}
+		}
+	}
+	inherit, _ := r["inherit_env"].(engine.List)
+	for i, name := range inherit {
+		if s, ok := name.(string); ok && (s == "" || strings.ContainsAny(s, "=\x00")) {
+			add(fmt.Sprintf("inherit_env[%d]", i), "%q cannot be the name of a variable", s)
+		}
+	}
+}
+
+// Decode makes the operation.
+func (k *Kind) Decode(operation string, r engine.Record) (steps.Operation, error) {
+	if operation != "exec" {
+		return nil, fmt.Errorf("exec has no operation %q", operation)
+	}
+	if problems := judge(r).Problems; len(problems) > 0 {
+		return nil, problems[0]
+	}
+	p := params{Codes: []int64{0}}
+	if err := steps.Bind(r, &p); err != nil {
+		return nil, err
+	}
+	if p.KillAfter == nil {
+		d := defaultKillAfter
+		p.KillAfter = &d
+	}
+	return &program{params: p, raw: r, yard: &k.yard}, nil
+}
