@@ -136,3 +136,6 @@ func identity(v engine.Value) (string, error) {
 	b, err := engine.AppendValue(nil, v)
 	return string(b), err
 }
+
+// Compare orders two values of one sort, as < and > do in expressions.
+func Compare(a, b engine.Value) (int, error) { return compare(a, b) }

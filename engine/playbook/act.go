@@ -1,0 +1,104 @@
+package playbook
+
+import (
+	"gopkg.in/yaml.v3"
+
+	"github.com/handrail-dev/handrail/engine"
+)
+
+// act reads a step that acts, and gives the shape of its result.
+func (l *loader) act(e *field, f fields, s *engine.Step, sc *scope) engine.Shape {
+	k := l.cat.byName[e.key.Value]
+	s.Kind = k.Name
+	tests := &names{l: l, sight: seeForTests, scope: sc, self: s.ID, where: "expect"}
+	params := &names{l: l, sight: seeForParams, scope: sc, self: s.ID, where: "a parameter"}
+	s.Target = l.targetOf(f.get("on"), k, e.key)
+	op := l.operation(k, e, params)
+	if op == nil {
+		return engine.Shape{Type: engine.TypeRecord, Open: true}
+	}
+	s.Operation, s.Params, s.Class, s.Risk = op.op, op.params, op.class, op.risk
+	if n := f.get("effect"); n != nil {
+		s.Class = l.effect(n, s.Class)
+	}
+	l.judgeWhole(f, s)
+	if n := f.get("expect"); n != nil {
+		s.Expect = l.condition(n, "expect", tests.with(op.op.Result))
+	}
+	if n := f.get("tolerate"); n != nil {
+		in := tests.with(op.op.Result)
+		in.where = "tolerate"
+		s.Tolerate = l.condition(n, "tolerate", in)
+		switch {
+		case f.get("expect") == nil:
+			l.node(n, "", "tolerate goes with expect only")
+		case op.op.ExpectInside:
+			l.node(n, "", "%s.%s asks expect BEFORE it commits: it takes no tolerate", k.Name, op.op.Name)
+		}
+	}
+	if n := f.get("done_if"); n != nil {
+		s.DoneIf = l.doneIf(n, params)
+	}
+	return op.op.Result
+}
+
+func (l *loader) doneIf(n *yaml.Node, names *names) []*engine.Probe {
+	list := []*yaml.Node{n}
+	if n.Kind == yaml.SequenceNode {
+		list = n.Content
+	}
+	var out []*engine.Probe
+	for _, e := range list {
+		if p := l.probe(e, "done_if", names); p != nil {
+			out = append(out, p)
+		}
+	}
+	if len(list) == 0 {
+		l.node(n, "", "done_if has no probes")
+	}
+	return out
+}
+
+// judgeWhole holds the keys of a step against the class of its effect.
+func (l *loader) judgeWhole(f fields, s *engine.Step) {
+	if n := f.get("retry"); n != nil {
+		switch s.Class {
+		case engine.ClassUnrepeatable:
+			l.node(n, "if repeating it does no harm, say so: effect: idempotent", "%s.%s may not be repeated: its effect would happen twice", s.Kind, s.Operation.Name)
+		case engine.ClassAdvisory:
+			l.node(n, "", "%s is never sent twice; it takes no retry", s.Kind)
+		case engine.ClassPerson:
+			l.node(n, "", "a person is asked once; %s takes no retry", s.Kind)
+		case engine.ClassUnset, engine.ClassRead, engine.ClassIdempotent, engine.ClassTransactional:
+		}
+	}
+	if n := f.get("wipes"); n != nil && s.Wipes && !s.Class.Writes() {
+		l.node(n, "", "%s.%s changes nothing, so it wipes nothing", s.Kind, s.Operation.Name)
+	}
+	if n := f.get("undo"); n != nil && s.Class == engine.ClassRead {
+		l.node(n, "", "%s.%s changes nothing; there is nothing to undo", s.Kind, s.Operation.Name)
+	}
+}
+
+// effect is the class as the author knows it. A class that rests on proof cannot be claimed.
+func (l *loader) effect(n *yaml.Node, judged engine.Class) engine.Class {
+	allowed := []string{engine.ClassRead.String(), engine.ClassIdempotent.String(), engine.ClassUnrepeatable.String()}
+	name, ok := l.value(n, engine.Shape{Type: engine.TypeEnum, Enum: allowed}, "effect", place{}).Literal.(string)
+	if !ok {
+		return judged
+	}
+	var want engine.Class
+	if err := want.UnmarshalText([]byte(name)); err != nil {
+		l.node(n, "", "%s", err)
+		return judged
+	}
+	switch {
+	case want == judged:
+	case judged == engine.ClassUnrepeatable:
+	case want == engine.ClassUnrepeatable && judged.Writes() && judged != engine.ClassAdvisory:
+	default:
+		l.node(n, "", "the effect is %s, which is known; it cannot be called %s", judged, want)
+		return judged
+	}
+	return want
+}
