@@ -1,0 +1,95 @@
+package statement
+
+import "strings"
+
+// Statement is one statement, read.
+type Statement struct {
+	Source string
+	Tokens []Token
+	Class  Class
+}
+
+// Parse reads one statement and says what sort it is. A text with none in it, or with several, is an
+// [Error].
+func Parse(g Grammar, src string) (*Statement, error) {
+	tokens, g, err := read(g, src)
+	if err != nil {
+		return nil, err
+	}
+	for len(tokens) > 0 && tokens[len(tokens)-1].sign(";") {
+		tokens = tokens[:len(tokens)-1]
+	}
+	if len(tokens) == 0 {
+		return nil, Error{0, "there is no statement in it"}
+	}
+	if !tokens[0].is("CREATE") { // the body of a routine may hold statements
+		for _, t := range tokens {
+			if t.sign(";") {
+				return nil, Error{t.Start, "one statement at a time: split it, or write it under `script:`"}
+			}
+		}
+	}
+	for _, t := range tokens {
+		if t.sign("?") {
+			return nil, Error{t.Start, "arguments have names here: write :name and give it under `args:`"}
+		}
+	}
+	return &Statement{Source: src, Tokens: tokens, Class: classify(g, tokens)}, nil
+}
+
+// Argument is one place where a named argument stands.
+type Argument struct {
+	Name   string
+	Ident  bool // it stands as ident(:name)
+	Offset int
+}
+
+// Arguments are the places, in the order of the text.
+func (s *Statement) Arguments() []Argument {
+	var out []Argument
+	for _, t := range s.Tokens {
+		if t.Kind == Param || t.Kind == Ident {
+			out = append(out, Argument{t.Text, t.Kind == Ident, t.Start})
+		}
+	}
+	return out
+}
+
+// Span is a piece of the source.
+type Span struct{ Start, End int }
+
+// Empty: there is no such piece.
+func (s Span) Empty() bool { return s.End <= s.Start }
+
+// Render gives a piece of the source with something put in place of each argument.
+func (s *Statement) Render(piece Span, put func(Argument) (string, error)) (string, error) {
+	var b strings.Builder
+	at := piece.Start
+	for _, t := range s.Tokens {
+		if t.Kind != Param && t.Kind != Ident || t.Start < piece.Start || t.End > piece.End {
+			continue
+		}
+		text, err := put(Argument{t.Text, t.Kind == Ident, t.Start})
+		if err != nil {
+			return "", err
+		}
+		b.WriteString(s.Source[at:t.Start])
+		b.WriteString(text)
+		at = t.End
+	}
+	b.WriteString(s.Source[at:piece.End])
+	return b.String(), nil
+}
+
+// Whole is the statement from its first token to its last, with the conditional comment that it may
+// stand in.
+func (s *Statement) Whole() Span {
+	span := Span{s.Tokens[0].Start, s.Tokens[len(s.Tokens)-1].End}
+	if s.Tokens[0].Conditional {
+		span.Start = 0
+	}
+	if s.Tokens[len(s.Tokens)-1].Conditional {
+		span.End = len(strings.TrimRight(s.Source, "; \t\r\n"))
+	}
+	return span
+}
