@@ -101,7 +101,6 @@ type attempt struct {
 	maybe   bool // an attempt before this one may have left an effect
 	pause   time.Duration
 	ask     *ApprovalAsked
-	digest  string
 }
 
 // said is what a node leaves for people to read. Most successful steps leave nothing.

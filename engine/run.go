@@ -21,7 +21,6 @@ type Run struct {
 	state    RunState
 	phase    Phase
 	final    RunState // what the run will be AFTER this phase
-	round    int      // of `always`
 	entered  int      // how often `always` was entered
 	cancel   *CancelAsked
 	outputs  Record

@@ -194,8 +194,9 @@ func bindPlain(path string, v engine.Value, into reflect.Value) (bool, error) {
 		return false, wrong(path, "an integer", v)
 	case reflect.Float64:
 		return bindFloat(path, v, into)
+	default:
+		return false, nil
 	}
-	return false, nil
 }
 
 func bindFloat(path string, v engine.Value, into reflect.Value) (bool, error) {
@@ -251,8 +252,9 @@ func bindComposite(path string, v engine.Value, into reflect.Value) error {
 			return wrong(path, "a mapping", v)
 		}
 		return bindStruct(path, r, into)
+	default:
+		return wrong(path, into.Type().String(), v)
 	}
-	return wrong(path, into.Type().String(), v)
 }
 
 func wrong(path, want string, v engine.Value) error {
