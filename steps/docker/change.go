@@ -326,7 +326,7 @@ func (w *changing) effect(ctx context.Context, name string, err error) engine.Ef
 	switch {
 	case len(w.changed) > 0:
 		return engine.EffectStands
-	case !w.sent:
+	case !w.sent, errors.Is(err, errRefused):
 		return engine.EffectNone
 	}
 	now, _, lookErr := w.c.look(ctx, name)

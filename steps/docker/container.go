@@ -54,6 +54,9 @@ func readShown(r apicontainer.InspectResponse) shown {
 		s.created = parseTime(b.Created)
 		if b.HostConfig != nil {
 			s.restartPolicy = string(b.HostConfig.RestartPolicy.Name)
+			if s.restartPolicy == "" {
+				s.restartPolicy = string(apicontainer.RestartPolicyDisabled)
+			}
 		}
 		s.readState(b.State)
 	}

@@ -159,15 +159,7 @@ func (op copying) send(ctx context.Context, c *connection, env *steps.Env, s sho
 	case !folder.Mode.IsDir() && folder.LinkTarget == "":
 		return engine.Failure(fmt.Errorf("copy to %s: %s is not a folder", op.to, path.Dir(to)))
 	}
-	packed, pack := io.Pipe()
-	done := make(chan struct{})
-	go func() { // it ends when packed is closed, at the latest
-		defer close(done)
-		pack.CloseWithError(op.pack(pack, to, from, info))
-	}()
-	err = c.CopyToContainer(ctx, s.id, path.Dir(to), packed, apicontainer.CopyToContainerOptions{})
-	_ = packed.Close()
-	<-done
+	err = c.upload(ctx, s, path.Dir(to), func(w io.Writer) error { return op.pack(w, to, from, info) })
 	if err != nil {
 		o := failure(fmt.Errorf("copy to %s: %w", op.to, c.explain(ctx, err)))
 		o.Effect = engine.EffectUnknown // it is written in place there
@@ -177,6 +169,21 @@ func (op copying) send(ctx context.Context, c *connection, env *steps.Env, s sho
 		return o
 	}
 	return op.provenSent(ctx, c, s, to, info.Size(), from)
+}
+
+// upload sends what pack writes, as an archive that the engine unpacks in a folder of the container.
+// When it returns, nobody reads for it any more.
+func (c *connection) upload(ctx context.Context, s shown, folder string, pack func(io.Writer) error) error {
+	packed, to := io.Pipe()
+	done := make(chan struct{})
+	go func() { // it ends when packed is closed, at the latest
+		defer close(done)
+		to.CloseWithError(pack(to))
+	}()
+	err := c.CopyToContainer(ctx, s.id, folder, packed, apicontainer.CopyToContainerOptions{})
+	_ = packed.Close()
+	<-done
+	return err
 }
 
 // pack writes the archive of one file.
@@ -213,7 +220,10 @@ func (op copying) provenSent(ctx context.Context, c *connection, s shown, to str
 
 // unpack sends an archive, which the engine unpacks.
 func (op copying) unpack(ctx context.Context, c *connection, s shown, from *counted) engine.Outcome {
-	err := c.CopyToContainer(ctx, s.id, op.to.path, from, apicontainer.CopyToContainerOptions{})
+	err := c.upload(ctx, s, op.to.path, func(w io.Writer) error {
+		_, err := io.Copy(w, from)
+		return err
+	})
 	switch {
 	case notFound(err):
 		return engine.Failure(fmt.Errorf("copy to %s: there is no such folder in the container", op.to))

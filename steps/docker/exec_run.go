@@ -80,12 +80,7 @@ func (r *running) run(ctx context.Context) engine.Outcome {
 	// The reader ignores contexts; only closing the connection ends it.
 	defer wg.Wait()
 	defer stream.Close()
-	r.notePid(ctx)
-
-	select {
-	case err := <-drained:
-		r.lost = err != nil
-	case <-ctx.Done():
+	if cut := r.watch(ctx, drained); cut {
 		return r.cut(ctx, drained)
 	}
 	end, err := r.await(ctx)
@@ -108,6 +103,25 @@ func (r *running) sendStdin(wg *sync.WaitGroup, stream types.HijackedResponse) {
 		defer wg.Done()
 		feed(stream.Conn, stream.CloseWrite, text)
 	}()
+}
+
+// watch waits for the end of the output, or of ctx.
+func (r *running) watch(ctx context.Context, drained <-chan error) (cut bool) {
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-drained:
+			r.lost = err != nil
+			return false
+		case <-ctx.Done():
+			return true
+		case <-tick.C: // a short command has ended by now, and costs no note
+			if r.note.pid == 0 {
+				r.notePid(ctx)
+			}
+		}
+	}
 }
 
 // notePid records the process AFTER the start: it shows later whether the command still lives when
@@ -193,13 +207,16 @@ func (r *running) cut(ctx context.Context, drained <-chan error) engine.Outcome 
 	cause := context.Cause(ctx)
 	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterwards+r.killAfter())
 	defer cancel()
-	if s, err := r.c.stateOf(after, r.note.exec); err == nil && s.ended() {
-		r.drain(after, drained)
-		return r.judge(s) // it had ended before it was to be ended
+	if s, err := r.c.stateOf(after, r.note.exec); err == nil {
+		if s.ended() { // by itself, before it was to be ended
+			r.drain(after, drained)
+			return r.judge(s)
+		}
+		r.note.pid = s.Pid
 	}
 	how, err := r.end(after)
 	if err != nil {
-		return r.inDoubt(fmt.Sprintf("the step was cut short (%v), and the command could not be ended: %v", cause, err))
+		return r.inDoubt(fmt.Sprintf("the step was cut short (%v), and the command was to be ended: %v", cause, err))
 	}
 	r.drain(after, drained)
 	return engine.Outcome{
