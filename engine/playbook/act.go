@@ -33,7 +33,7 @@ func (l *loader) act(e *field, f fields, s *engine.Step, sc *scope) engine.Shape
 		case f.get("expect") == nil:
 			l.node(n, "", "tolerate goes with expect only")
 		case op.op.ExpectInside:
-			l.node(n, "", "%s.%s asks expect BEFORE it commits: it takes no tolerate", k.Name, op.op.Name)
+			l.node(n, "", "%s asks expect BEFORE it commits: it takes no tolerate", fullName(k.Name, op.op))
 		}
 	}
 	if n := f.get("done_if"); n != nil {
@@ -64,7 +64,7 @@ func (l *loader) judgeWhole(f fields, s *engine.Step) {
 	if n := f.get("retry"); n != nil {
 		switch s.Class {
 		case engine.ClassUnrepeatable:
-			l.node(n, "if repeating it does no harm, say so: effect: idempotent", "%s.%s may not be repeated: its effect would happen twice", s.Kind, s.Operation.Name)
+			l.node(n, "if repeating it does no harm, say so: effect: idempotent", "%s may not be repeated: its effect would happen twice", fullName(s.Kind, s.Operation))
 		case engine.ClassAdvisory:
 			l.node(n, "", "%s is never sent twice; it takes no retry", s.Kind)
 		case engine.ClassPerson:
@@ -73,10 +73,10 @@ func (l *loader) judgeWhole(f fields, s *engine.Step) {
 		}
 	}
 	if n := f.get("wipes"); n != nil && s.Wipes && !s.Class.Writes() {
-		l.node(n, "", "%s.%s changes nothing, so it wipes nothing", s.Kind, s.Operation.Name)
+		l.node(n, "", "%s changes nothing, so it wipes nothing", fullName(s.Kind, s.Operation))
 	}
 	if n := f.get("undo"); n != nil && s.Class == engine.ClassRead {
-		l.node(n, "", "%s.%s changes nothing; there is nothing to undo", s.Kind, s.Operation.Name)
+		l.node(n, "", "%s changes nothing; there is nothing to undo", fullName(s.Kind, s.Operation))
 	}
 }
 

@@ -108,7 +108,8 @@ var syntaxHints = []struct {
 	{regexp.MustCompile(`[\[{,]\s*(?:[\w-]+:\s*)?\$\{\{`), `inside of [ ] and { } a ${{ }} stands in quotes: "${{ … }}"`},
 	{regexp.MustCompile(`:\s+("[^"]*"|'[^']*')\s*[^\s#,}\]]`), "a value that begins with a quote ends with it; put the whole value into quotes of the other sort"},
 	{regexp.MustCompile(`:\s+[@` + "`" + `%]`), "put the value into quotes"},
-	{regexp.MustCompile(`:\s+[^"'\[{|>].*:\s`), "a value with a colon and a blank in it stands in quotes"},
+	{regexp.MustCompile(`^[^\[{]*:\s+[^"'\[{|>].*:\s`), "a value with a colon and a blank in it stands in quotes"},
+	{regexp.MustCompile(`[\[{].*[\]}]`), "inside of [ ] and { } a value with , ? [ ] { or } in it stands in quotes"},
 }
 
 // firstBadLine is the line after the longest beginning of the text that is YAML. Each try costs a
@@ -313,12 +314,15 @@ func (d *document) unknownKey(key *yaml.Node, what string, allowed []string) {
 // entries reads a mapping with any keys. Of a key that is given twice the first one counts.
 func (d *document) entries(n *yaml.Node, what string) (fields, bool) {
 	out := fields{node: n}
+	if n.Kind == yaml.AliasNode || n.Tag == "!tagged" { // reported already
+		return out, false
+	}
 	if n.Kind != yaml.MappingNode {
 		d.node(n, "", "%s must be a mapping, not %s", what, wordFor(n))
 		return out, false
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		if k := n.Content[i]; k.Kind == yaml.ScalarNode && (len(n.Content) > 64 || out.get(k.Value) == nil) {
+		if k := n.Content[i]; k.Kind == yaml.ScalarNode && k.Tag != "!!merge" && (len(n.Content) > 64 || out.get(k.Value) == nil) {
 			out.list = append(out.list, field{k, n.Content[i+1]})
 		}
 	}
@@ -327,6 +331,9 @@ func (d *document) entries(n *yaml.Node, what string) (fields, bool) {
 
 // sequence reads a list.
 func (d *document) sequence(n *yaml.Node, what string) ([]*yaml.Node, bool) {
+	if n.Kind == yaml.AliasNode || n.Tag == "!tagged" { // reported already
+		return nil, false
+	}
 	if n.Kind != yaml.SequenceNode {
 		d.node(n, "", "%s must be a list, not %s", what, wordFor(n))
 		return nil, false

@@ -105,7 +105,7 @@ func (l *loader) inputShape(f fields, what string) (engine.Shape, bool) {
 		if name != "" {
 			l.node(t, nearestOf(name, inputTypeNames(), "the types are"), "there is no type %s", name)
 		}
-		return shape, false
+		return engine.Shape{}, false
 	}
 	for _, only := range []struct {
 		key string

@@ -18,6 +18,14 @@ type chosen struct {
 	risk   engine.Risk
 }
 
+// fullName is kind.operation, or the kind alone where it has but one.
+func fullName(kind string, op *engine.Operation) string {
+	if op.Key == "" {
+		return kind
+	}
+	return kind + "." + op.Name
+}
+
 // operation reads what stands behind the name of a kind.
 func (l *loader) operation(k *engine.Kind, e *field, names *names) *chosen {
 	op := l.choose(k, e)
@@ -25,10 +33,7 @@ func (l *loader) operation(k *engine.Kind, e *field, names *names) *chosen {
 		return nil
 	}
 	before := len(l.found) + l.more
-	what := k.Name
-	if op.Key != "" {
-		what += "." + op.Name
-	}
+	what := fullName(k.Name, op)
 	var list []engine.FieldTemplate
 	if n := e.value; n.Kind != yaml.MappingNode && op.Inline != "" {
 		f, _ := op.Params.FieldNamed(op.Inline)
@@ -287,7 +292,7 @@ func (l *loader) mustRead(effect *yaml.Node, kind *field, c *chosen) {
 	if class == engine.ClassUnrepeatable {
 		remedy = "if it changes nothing, say so: effect: read"
 	}
-	l.node(kind.key, remedy, "a probe only reads; %s.%s is %s", kind.key.Value, c.op.Name, class)
+	l.node(kind.key, remedy, "a probe only reads; %s is %s", fullName(kind.key.Value, c.op), class)
 }
 
 func (l *loader) probeTests(f fields, p *engine.Probe, op *engine.Operation, outer *names) {

@@ -134,7 +134,7 @@ func (l *loader) text(n *yaml.Node, p place) (engine.Template, engine.Shape) {
 		return engine.Template{Expr: e}, shape
 	}
 	shape := engine.Of(engine.TypeText)
-	parts := make([]engine.Template, 0, len(segments))
+	parts, broken := make([]engine.Template, 0, len(segments)), false
 	for _, s := range segments {
 		if !s.expr {
 			parts = append(parts, engine.Template{Literal: s.text})
@@ -142,7 +142,8 @@ func (l *loader) text(n *yaml.Node, p place) (engine.Template, engine.Shape) {
 		}
 		e, part := l.compile(n, s.text, s.offset, p.names)
 		if e == nil {
-			return plain, engine.Shape{}
+			broken = true
+			continue
 		}
 		switch part.Type {
 		case engine.TypeSecret:
@@ -153,6 +154,9 @@ func (l *loader) text(n *yaml.Node, p place) (engine.Template, engine.Shape) {
 			}
 		}
 		parts = append(parts, engine.Template{Expr: e})
+	}
+	if broken {
+		return plain, engine.Shape{}
 	}
 	return engine.Template{Parts: parts}, shape
 }
@@ -173,10 +177,10 @@ func (l *loader) compile(n *yaml.Node, source string, offset int, names *names) 
 // bare compiles a value that is an expression as a whole, such as `when`.
 func (l *loader) bare(n *yaml.Node, what string, names *names) (engine.Expr, engine.Shape) {
 	switch {
+	case n.Tag == "!tagged" || n.Kind == yaml.AliasNode: // reported already
+		return nil, engine.Shape{}
 	case n.Kind != yaml.ScalarNode:
 		l.node(n, "", "%s must be an expression, not %s", what, wordFor(n))
-		return nil, engine.Shape{}
-	case n.Tag == "!tagged":
 		return nil, engine.Shape{}
 	case isNull(n):
 		l.node(n, "", "%s is empty", what)

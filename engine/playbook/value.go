@@ -22,7 +22,7 @@ type place struct {
 // value reads a value of a declared shape. What is literal is converted and checked here; what is not
 // is checked as far as the shapes of expressions are known. what names the value in messages.
 func (l *loader) value(n *yaml.Node, s engine.Shape, what string, p place) engine.Template {
-	if n.Tag == "!tagged" {
+	if n.Tag == "!tagged" || n.Kind == yaml.AliasNode { // reported already
 		return engine.Template{}
 	}
 	if s.Or != nil && !hasExpression(n) && !fitsNode(n, s) && fitsNode(n, *s.Or) {
