@@ -236,6 +236,8 @@ func TestRulesRefuse(t *testing.T) {
 		{"engine/playbook", module + "steps/sql", true},
 		{"engine/playbook", "github.com/redis/go-redis/v9", true},
 		{"engine/playbook", module + "engine", false},
+		{"engine/playbook", module + "engine/playbook/expression", false},
+		{"engine/playbook", module + "engine/local", true},
 		{"engine/local", module + "engine/journal", true},
 		{"engine/preview", "os", true},
 		{"steps", module + "engine/local", true},
