@@ -184,13 +184,13 @@ func TestOnlyAFewVariablesAreInherited(t *testing.T) {
 
 func TestATimeoutEndsTheWholeGroup(t *testing.T) {
 	l := newLedger(t)
-	s := newStep(t, shell(`trap 'echo asked >> "$LEDGER"' TERM
+	params := shell(`trap 'echo asked >> "$LEDGER"' TERM
 		(trap '' TERM; sleep 1000) & echo $! > "$LEDGER.pid"; echo started >> "$LEDGER"; while :; do sleep 0.01 || true; done`,
-		engine.Record{"LEDGER": l.path}))
+		engine.Record{"LEDGER": l.path})
+	params["kill_after"] = time.Second
+	s := newStep(t, params)
 	s.env.Call.Timeout = 7 * time.Second
-	ctx, cancel := context.WithDeadlineCause(t.Context(), time.Now().Add(time.Hour), nil)
-	defer cancel()
-	ctx, stop := withDeadlineOn(ctx, func() bool { return l.count("started") == 1 })
+	ctx, stop := withDeadlineOn(t.Context(), func() bool { return l.count("started") == 1 })
 	defer stop()
 	o := s.op.Execute(ctx, s.env)
 	if !strings.Contains(o.Err, "the shell did not end within its timeout of 7s; it was ended by signal 9") || o.Effect != engine.EffectUnknown || o.InDoubt {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/internal/mask"
@@ -70,16 +69,16 @@ func (p *program) command(env *steps.Env) (host.Command, error) {
 // claim takes the lock of this attempt. When the author says that the program may be run again, one of
 // an attempt before that is still alive is waited for; nothing is started beside it.
 func (p *program) claim(ctx context.Context, env *steps.Env) (*host.Lease, error) {
-	traces, err := p.yard.Traces(env.Scratch)
+	folder, err := p.yard.Folder(env.Scratch)
 	if err != nil {
 		return nil, err
 	}
 	if env.Again {
-		if err := p.awaitEarlier(ctx, env, traces); err != nil {
+		if err := p.awaitEarlier(ctx, env, folder.Traces); err != nil {
 			return nil, err
 		}
 	}
-	lease, err := traces.Claim(env.Call.Token, env.Call.Attempt)
+	lease, err := folder.Claim(env.Call.Token, env.Call.Attempt)
 	if errors.Is(err, host.ErrHeld) {
 		return nil, fmt.Errorf("%w; nothing is started beside it: wait for it, or end it", err)
 	}
@@ -186,9 +185,9 @@ type said struct {
 func (p *program) listen(env *steps.Env) *said {
 	secrets := p.secrets()
 	s := &said{out: host.NewTail(keptBytes), err: host.NewTail(keptBytes), both: host.NewTail(tailBytes)}
-	log := &shared{to: []io.Writer{env.Output(), s.both}}
-	s.stdout = secrets.Writer(each{s.out, log})
-	s.stderr = secrets.Writer(each{s.err, log})
+	log := each{env.Output(), s.both}
+	s.stdout = secrets.Writer(append(each{s.out}, log...))
+	s.stderr = secrets.Writer(append(each{s.err}, log...))
 	return s
 }
 
@@ -207,16 +206,4 @@ func (e each) Write(p []byte) (int, error) {
 		_, _ = w.Write(p)
 	}
 	return len(p), nil
-}
-
-// shared is written to by both streams.
-type shared struct {
-	mu sync.Mutex
-	to each
-}
-
-func (s *shared) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.to.Write(p)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -19,15 +18,14 @@ import (
 // process itself, its group, its session and the token in the environment of every process are looked
 // for as well.
 func (t Traces) Await(ctx context.Context, token string, past Past, stdout, stderr io.Writer, say func(string)) ([]Alive, error) {
-	var out *pumps
-	defer func() {
-		if out != nil {
-			out.stop(0)
-		}
-	}()
+	w, err := newWatch(ctx, -1, -1, -1, [2]io.Writer{stdout, stderr})
+	if err != nil {
+		return nil, err
+	}
+	defer w.close()
 	said := ""
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
-		held, err := t.held(token)
+		held, err := held(past.lock)
 		if err != nil {
 			return nil, err
 		}
@@ -36,30 +34,35 @@ func (t Traces) Await(ctx context.Context, token string, past Past, stdout, stde
 			return nil, fmt.Errorf("look for what is alive of an earlier attempt: %w", err)
 		}
 		if !held && len(alive) == 0 {
-			if out != nil {
-				out.stop(patience)
-				out = nil
-			}
-			return nil, nil
+			return nil, w.readUntil(ctx, time.Now().Add(patience), true)
 		}
 		if now := names(alive); now != said {
 			say(now)
 			said = now
 		}
-		if out == nil {
-			out = takeUp(alive, past.pipes, stdout, stderr)
+		if !w.reading() {
+			w.takeUp(alive, past.pipes)
 		}
-		next := time.NewTimer(pause)
-		select {
-		case <-next.C:
-		case <-ctx.Done():
-			next.Stop()
+		if err := w.readUntil(ctx, time.Now().Add(pause), false); err != nil {
+			return nil, err
+		}
+		if ctx.Err() != nil {
 			if len(alive) == 0 {
 				alive = []Alive{{Name: "an unknown process that holds its lock"}}
 			}
 			return alive, ctx.Err()
 		}
 	}
+}
+
+// readUntil reads what comes until then, or until ctx ends. toEnd: no longer than there is a writer.
+func (w *watch) readUntil(ctx context.Context, then time.Time, toEnd bool) error {
+	for ctx.Err() == nil && time.Now().Before(then) && (w.reading() || !toEnd) {
+		if _, err := w.wait(then); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func names(alive []Alive) string {
@@ -78,35 +81,30 @@ func names(alive []Alive) string {
 }
 
 // takeUp opens the output of the first process that still has both pipes.
-func takeUp(alive []Alive, pipes [2]uint64, stdout, stderr io.Writer) *pumps {
+func (w *watch) takeUp(alive []Alive, pipes [2]uint64) {
 	for _, a := range alive {
-		var files []*os.File
 		for i, fd := range []int{stdoutFD, stderrFD} {
-			if f := openPipe(fmt.Sprintf("/proc/%d/fd/%d", a.PID, fd), pipes[i]); f != nil {
-				files = append(files, f)
-			}
+			w.fds[i].Fd = int32(openPipe(fmt.Sprintf("/proc/%d/fd/%d", a.PID, fd), pipes[i]))
 		}
-		if len(files) == 2 {
-			return startPumps(files, []io.Writer{stdout, stderr})
+		if w.fds[watchStdout].Fd >= 0 && w.fds[watchStderr].Fd >= 0 {
+			return
 		}
-		for _, f := range files {
-			_ = f.Close()
-		}
+		w.drop(watchStdout)
+		w.drop(watchStderr)
 	}
-	return nil
 }
 
-// openPipe opens another process's pipe for reading. nil: it is not the pipe that was wanted, or not to
+// openPipe opens another process's pipe for reading. -1: it is not the pipe that was wanted, or not to
 // be had; reading from any other would take away what belongs to somebody else.
-func openPipe(name string, want uint64) *os.File {
+func openPipe(name string, want uint64) int {
 	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil
+		return -1
 	}
 	var s unix.Stat_t
 	if unix.Fstat(fd, &s) != nil || s.Mode&unix.S_IFMT != unix.S_IFIFO || s.Ino != want {
 		_ = unix.Close(fd)
-		return nil
+		return -1
 	}
-	return os.NewFile(uintptr(fd), name)
+	return fd
 }

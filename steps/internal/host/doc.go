@@ -11,5 +11,5 @@
 // started", "ended with code 3") is proved. It never ends a process that it did not start, and never binds
 // the life of a command to a thread of the engine.
 //
-// It needs Linux: /proc, flock, memfd.
+// It needs Linux: /proc, flock, memfd, pidfd.
 package host

@@ -5,109 +5,124 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"syscall"
+	"path/filepath"
+	"slices"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
+
+// Yard hands out the folders in which attempts are made. It is safe for use by several goroutines.
+type Yard struct {
+	mu      sync.Mutex
+	folders map[string]*Folder
+}
+
+// Folder is a folder in which attempts are made.
+type Folder struct {
+	Traces
+	ended *os.File
+
+	mu   sync.Mutex
+	free []string // lock files of this engine whose last attempt is recorded as ended
+	made int
+}
+
+// keptFolders bounds how many folders stay ready: a process that does run AFTER run needs the last few.
+const keptFolders = 16
+
+// Folder makes a folder ready for attempts. Only the first call for it costs something.
+func (y *Yard) Folder(dir string) (*Folder, error) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	if f := y.folders[dir]; f != nil {
+		return f, nil
+	}
+	t, err := TracesIn(dir)
+	if err != nil {
+		return nil, err
+	}
+	f := &Folder{Traces: t}
+	if err := f.prepare(); err != nil {
+		return nil, fmt.Errorf("prepare %s for the locks of commands: %w", dir, err)
+	}
+	if len(y.folders) >= keptFolders {
+		y.folders = nil // the files of those that are in use close when nothing uses them any more
+	}
+	if y.folders == nil {
+		y.folders = map[string]*Folder{}
+	}
+	y.folders[dir] = f
+	return f, nil
+}
+
+func (f *Folder) prepare() error {
+	boot, err := bootID()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(f.dir, 0o700); err != nil {
+		return err
+	}
+	if f.ended, err = os.OpenFile(f.endedFile(), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600); err != nil {
+		return err
+	}
+	boots, err := f.boots()
+	if err != nil || slices.Contains(boots, boot) {
+		return err
+	}
+	b, err := os.OpenFile(f.bootsFile(), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(b, boot)
+	if err := errors.Join(err, b.Sync(), b.Close()); err != nil {
+		return err
+	}
+	return errors.Join(syncDir(f.dir), syncDir(filepath.Dir(f.dir)))
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
 
 // ErrHeld says that something of an earlier attempt is alive.
 var ErrHeld = errors.New("a process of an earlier attempt is still alive")
 
 // Lease is the lock of one attempt, held by the engine until the command has it.
 type Lease struct {
-	traces Traces
-	token  string
+	folder *Folder
 	path   string
 	fd     int
 	holder holder
 }
 
-// holder is what is written into a lock about who holds it.
-type holder struct {
-	attempt int
-	pipes   [2]uint64 // the inodes of the command's stdout and stderr
-	process Process   // zero: it was about to be started
-}
-
-const holderFormat = "attempt %d pipes %d %d pid %d start %d boot %s\n"
-
-func (h holder) String() string {
-	boot := h.process.Boot
-	if boot == "" {
-		boot = "-"
+// Claim takes a lock for an attempt. An error that wraps [ErrHeld] says that something of an earlier
+// attempt of the token is alive; nothing may be started beside it.
+func (f *Folder) Claim(token string, attempt int) (*Lease, error) {
+	if attempt > 1 {
+		if err := f.vacant(token); err != nil {
+			return nil, err
+		}
 	}
-	return fmt.Sprintf(holderFormat, h.attempt, h.pipes[0], h.pipes[1], h.process.PID, h.process.Start, boot)
-}
-
-// known is the process, if it was written.
-func (h holder) known() *Process {
-	if h.process.PID == 0 {
-		return nil
-	}
-	return &h.process
-}
-
-// holderOf reads a lock. That there is none, or an empty one, is the zero holder.
-func (t Traces) holderOf(token string) (holder, error) {
-	text, err := os.ReadFile(t.lockFile(token))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return holder{}, err
-	}
-	return parseHolder(string(text))
-}
-
-// parseHolder reads what String wrote. An empty text is the zero holder.
-func parseHolder(text string) (holder, error) {
-	var h holder
-	if text == "" {
-		return h, nil
-	}
-	_, err := fmt.Sscanf(text, holderFormat, &h.attempt, &h.pipes[0], &h.pipes[1], &h.process.PID, &h.process.Start, &h.process.Boot)
+	path, fd, err := f.openLock()
 	if err != nil {
-		return holder{}, fmt.Errorf("the lock of a command holds %q: %w", text, err)
-	}
-	return h, nil
-}
-
-// Claim takes the lock of a token for an attempt. An error that wraps [ErrHeld] says that something of
-// an earlier attempt is alive; nothing may be started beside it.
-func (t Traces) Claim(token string, attempt int) (*Lease, error) {
-	path := t.lockFile(token)
-	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return t.claimAgain(token, attempt)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open lock %s: %w", path, err)
-	}
-	if err := flock(fd); err != nil {
-		_ = unix.Close(fd)
 		return nil, err
 	}
-	return &Lease{traces: t, token: token, path: path, fd: fd, holder: holder{attempt: attempt}}, nil
+	return &Lease{folder: f, path: path, fd: fd, holder: holder{token: digest(token), attempt: attempt}}, nil
 }
 
-// claimAgain takes a lock that an earlier attempt has left.
-func (t Traces) claimAgain(token string, attempt int) (*Lease, error) {
-	path := t.lockFile(token)
-	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("open lock %s: %w", path, err)
-	}
-	if err := t.vacate(fd, token); err != nil {
-		_ = unix.Close(fd)
-		return nil, err
-	}
-	return &Lease{traces: t, token: token, path: path, fd: fd, holder: holder{attempt: attempt}}, nil
-}
-
-// vacate locks a file that was locked before, makes sure that nothing of then is alive, and empties it:
-// empty, it says that nothing was started yet.
-func (t Traces) vacate(fd int, token string) error {
-	if err := flock(fd); err != nil {
+// vacant: nothing of an earlier attempt is alive, as far as its lock is still there to tell.
+func (t Traces) vacant(token string) error {
+	h, lock, err := t.lockOf(token)
+	if err != nil || lock == "" {
 		return err
 	}
-	h, err := t.holderOf(token)
+	still, err := held(lock)
 	if err != nil {
 		return err
 	}
@@ -115,13 +130,47 @@ func (t Traces) vacate(fd int, token string) error {
 	if err != nil {
 		return err
 	}
-	if len(alive) > 0 {
+	if still || len(alive) > 0 {
 		return fmt.Errorf("%w: %s", ErrHeld, names(alive))
 	}
-	if err := unix.Ftruncate(fd, 0); err != nil {
-		return fmt.Errorf("empty lock %s: %w", t.lockFile(token), err)
-	}
 	return nil
+}
+
+// openLock locks a file of this engine that is free, or a new one. One that something left behind by
+// an ended attempt still holds is not used any more.
+func (f *Folder) openLock() (path string, fd int, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for len(f.free) > 0 {
+		path = f.free[len(f.free)-1]
+		f.free = f.free[:len(f.free)-1]
+		if fd, err = lock(path, 0); err == nil {
+			return path, fd, nil
+		}
+		if !errors.Is(err, ErrHeld) {
+			return "", -1, err
+		}
+	}
+	for {
+		f.made++
+		path = filepath.Join(f.dir, fmt.Sprintf("%d-%d.lock", os.Getpid(), f.made))
+		fd, err = lock(path, unix.O_CREAT|unix.O_EXCL)
+		if !errors.Is(err, fs.ErrExist) {
+			return path, fd, err
+		}
+	}
+}
+
+func lock(path string, flags int) (int, error) {
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC|flags, 0o600)
+	if err != nil {
+		return -1, fmt.Errorf("open lock %s: %w", path, err)
+	}
+	if err := flock(fd); err != nil {
+		_ = unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
 }
 
 func flock(fd int) error {
@@ -138,6 +187,19 @@ func flock(fd int) error {
 	}
 }
 
+// starting writes, BEFORE the start, that there may be one from now on, and what its output goes to.
+func (l *Lease) starting(pipes [2]int) error {
+	for i, fd := range pipes {
+		var s unix.Stat_t
+		if err := unix.Fstat(fd, &s); err != nil {
+			return fmt.Errorf("look at a pipe: %w", err)
+		}
+		l.holder.pipes[i] = s.Ino
+	}
+	return l.write()
+}
+
+// write writes who holds the lock.
 func (l *Lease) write() error {
 	if _, err := unix.Pwrite(l.fd, []byte(l.holder.String()), 0); err != nil {
 		return fmt.Errorf("write lock %s: %w", l.path, err)
@@ -145,64 +207,42 @@ func (l *Lease) write() error {
 	return nil
 }
 
-// starting writes, BEFORE the start, that there may be one from now on, and what its output goes to.
-func (l *Lease) starting(out []*os.File) error {
-	for i, f := range out {
-		info, err := f.Stat()
-		if err != nil {
-			return fmt.Errorf("look at a pipe: %w", err)
-		}
-		l.holder.pipes[i] = inode(info)
-	}
-	return l.write()
-}
-
-func inode(info fs.FileInfo) uint64 {
-	if s, ok := info.Sys().(*syscall.Stat_t); ok {
-		return s.Ino
-	}
-	return 0
-}
-
 // started writes which process has the lock now, and lets go of the engine's own hold on it.
 func (l *Lease) started(p Process) {
 	l.holder.process = p
 	_ = l.write() // that it was about to be started is written
-	l.release()
-}
-
-func (l *Lease) release() {
-	if l.fd >= 0 {
-		_ = unix.Close(l.fd) // closing a file whose bytes nobody has to sync cannot lose anything
-		l.fd = -1
-	}
+	_ = unix.Close(l.fd)
 }
 
 // abandon takes back a claim of which nothing was started.
 func (l *Lease) abandon() {
-	_ = os.Remove(l.path)
-	l.release()
+	if unix.Ftruncate(l.fd, 0) == nil {
+		l.folder.release(l.path)
+	}
+	_ = unix.Close(l.fd)
 }
 
-// ended records the end of the attempt, AFTER which its lock is not needed. If the end was not a good
-// one and something of the attempt still holds the lock, it stays: nothing is started beside that.
+func (f *Folder) release(path string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.free = append(f.free, path)
+}
+
+// ended records the end of the attempt; AFTER that its lock is free for others. If the end was not a
+// good one and something of the attempt still holds the lock, it stays: nothing is started beside that.
 //
 // That the end cannot be written is no error here. The outcome goes to the journal all the same; if it
 // does not get there either, the lock that stays behind leaves the attempt in doubt.
-func (l *Lease) ended(code int, good bool) (held bool) {
-	f, err := os.OpenFile(l.traces.endedFile(), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		return false
-	}
-	_, err = fmt.Fprintf(f, "%s %d %d\n", digest(l.token), l.holder.attempt, code)
-	if err := errors.Join(err, f.Close()); err != nil {
+func (l *Lease) ended(code int, good bool) (stillHeld bool) {
+	line := fmt.Sprintf("%s %d %d\n", l.holder.token, l.holder.attempt, code)
+	if _, err := l.folder.ended.WriteString(line); err != nil {
 		return false
 	}
 	if !good {
-		if held, err := l.traces.held(l.token); held || err != nil {
+		if still, err := held(l.path); still || err != nil {
 			return true
 		}
 	}
-	_ = os.Remove(l.path) // it is free; the next attempt can have it
+	l.folder.release(l.path)
 	return false
 }

@@ -2,11 +2,7 @@ package host
 
 import (
 	"bytes"
-	"errors"
-	"io"
-	"os"
 	"strings"
-	"time"
 	"unicode/utf8"
 )
 
@@ -50,50 +46,4 @@ func (t *Tail) String() string {
 	}
 	b = bytes.TrimRight(b, "\r\n")
 	return strings.ToValidUTF8(string(b), "\uFFFD")
-}
-
-// pump copies a pipe until its writers are gone, or until it is told to stop by a deadline. What the
-// writer behind it thinks of it is not the command's fault: the pipe is read on.
-func pump(from *os.File, to io.Writer) (stopped bool) {
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(buf)
-		if n > 0 {
-			_, _ = to.Write(buf[:n])
-		}
-		if err != nil {
-			return errors.Is(err, os.ErrDeadlineExceeded)
-		}
-	}
-}
-
-// pumps are the goroutines that read the output of a command. Their owner calls stop.
-type pumps struct {
-	files []*os.File
-	done  chan bool // one value for each file: whether it was stopped before its end
-}
-
-func startPumps(files []*os.File, to []io.Writer) *pumps {
-	p := &pumps{files: files, done: make(chan bool, len(files))}
-	for i, f := range files {
-		go func() { p.done <- pump(f, to[i]) }()
-	}
-	return p
-}
-
-// stop waits for the end of every pipe, but no longer than so long, and closes them. left says that
-// some process still held one open.
-func (p *pumps) stop(patience time.Duration) (left bool) {
-	deadline := time.Now().Add(patience)
-	for _, f := range p.files {
-		// Fails only on what is no pipe.
-		_ = f.SetReadDeadline(deadline)
-	}
-	for range p.files {
-		left = <-p.done || left
-	}
-	for _, f := range p.files {
-		_ = f.Close() // a reading end
-	}
-	return left
 }

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // TokenVariable is the environment variable that carries a step's token to its command.
@@ -46,7 +48,7 @@ type stat struct {
 func (s stat) dead() bool { return s.state == 'Z' || s.state == 'X' || s.state == 'x' }
 
 func readStat(pid int) (stat, error) {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	b, err := readSmall("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
 		return stat{}, err
 	}
@@ -65,6 +67,21 @@ func readStat(pid int) (stat, error) {
 	s.session, errs[1] = strconv.Atoi(fields[3])
 	s.start, errs[2] = strconv.ParseUint(fields[19], 10, 64)
 	return s, errors.Join(errs[:]...)
+}
+
+// readSmall reads a file of /proc that comes in one piece.
+func readSmall(name string) ([]byte, error) {
+	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	defer unix.Close(fd)
+	b := make([]byte, 1024)
+	n, err := unix.Read(fd, b)
+	if err != nil {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: err}
+	}
+	return b[:n], nil
 }
 
 // identify says which process a pid is now.
@@ -161,5 +178,5 @@ func carries(pid int, token string) bool {
 
 // gone: the process ended while it was looked at.
 func gone(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || strings.Contains(err.Error(), "no such process")
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH)
 }

@@ -11,22 +11,25 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
 	"golang.org/x/sys/unix"
 )
 
 // Traces are the files that attempts leave in the folder of a run:
 //
-//	boots         the boots in which attempts were made; durable BEFORE the first attempt of each
-//	<token>.lock  is held while the attempt lives; says which process it is
-//	ended         one line for each attempt whose end was seen: token, attempt, code
+//	boots   the boots in which attempts were made; durable BEFORE the first attempt of each
+//	*.lock  is held while an attempt lives, and says which attempt and which process it is
+//	ended   one line for each attempt whose end was seen: token, attempt, code
+//
+// A lock file is used again by its engine, but only AFTER the end of the attempt before stands in
+// `ended`; an engine never uses the lock files of another one. So an attempt of which there is neither a
+// lock nor an end was never started.
 //
 // Nothing but `boots` is synced. A kill of the engine loses no byte of the rest; a loss of power may, and
 // so nothing is concluded from what is absent once a run has seen more than one boot.
 type Traces struct{ dir string }
 
-// TracesIn gives the traces in a folder for looking at. For attempts, see [Yard.Traces].
+// TracesIn gives the traces in a folder for looking at. For attempts, see [Yard].
 func TracesIn(dir string) (Traces, error) {
 	if dir == "" {
 		return Traces{}, errors.New("there is no folder with the locks of commands")
@@ -34,61 +37,8 @@ func TracesIn(dir string) (Traces, error) {
 	return Traces{dir}, nil
 }
 
-// Yard hands out the Traces of folders. It is safe for use by several goroutines.
-type Yard struct {
-	mu    sync.Mutex
-	ready map[string]bool
-}
-
-// Traces gives the traces in a folder, and makes it ready for attempts. Only the first call for a folder
-// costs something.
-func (y *Yard) Traces(dir string) (Traces, error) {
-	if dir == "" {
-		return Traces{}, errors.New("there is no folder for the lock of a command")
-	}
-	t := Traces{dir}
-	y.mu.Lock()
-	defer y.mu.Unlock()
-	if y.ready[dir] {
-		return t, nil
-	}
-	if err := t.prepare(); err != nil {
-		return Traces{}, fmt.Errorf("prepare %s for the lock of a command: %w", dir, err)
-	}
-	if y.ready == nil {
-		y.ready = map[string]bool{}
-	}
-	y.ready[dir] = true
-	return t, nil
-}
-
-func (t Traces) prepare() error {
-	boot, err := bootID()
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(t.dir, 0o700); err != nil {
-		return err
-	}
-	boots, err := t.boots()
-	if err != nil {
-		return err
-	}
-	if slices.Contains(boots, boot) {
-		return nil
-	}
-	f, err := os.OpenFile(t.bootsFile(), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintln(f, boot)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return errors.Join(syncDir(t.dir), syncDir(filepath.Dir(t.dir)))
-}
-
 func (t Traces) bootsFile() string { return filepath.Join(t.dir, "boots") }
+func (t Traces) endedFile() string { return filepath.Join(t.dir, "ended") }
 
 // boots are the boots in which attempts of the run were made.
 func (t Traces) boots() ([]string, error) {
@@ -99,20 +49,95 @@ func (t Traces) boots() ([]string, error) {
 	return strings.Fields(string(b)), err
 }
 
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
+// digest stands for a token in the traces.
 func digest(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return hex.EncodeToString(sum[:])
 }
 
-func (t Traces) lockFile(token string) string { return filepath.Join(t.dir, digest(token)+".lock") }
+// holder is what is written into a lock about who holds it.
+type holder struct {
+	token   string // its digest
+	attempt int
+	pipes   [2]uint64 // the inodes of the command's stdout and stderr
+	process Process   // zero: it was about to be started
+}
+
+const holderFormat = "token %s attempt %d pipes %d %d pid %d start %d boot %s"
+
+// holderBytes is the length of what is written: always the same, so that one text replaces another
+// without a change of the file's length, which would cost more than all the rest.
+const holderBytes = 256
+
+func (h holder) String() string {
+	boot := h.process.Boot
+	if boot == "" {
+		boot = "-"
+	}
+	text := fmt.Sprintf(holderFormat, h.token, h.attempt, h.pipes[0], h.pipes[1], h.process.PID, h.process.Start, boot)
+	return fmt.Sprintf("%-*s\n", holderBytes-1, text)
+}
+
+// parseHolder reads what String wrote. An empty text is the zero holder.
+func parseHolder(text string) (holder, error) {
+	var h holder
+	if text == "" {
+		return h, nil
+	}
+	_, err := fmt.Sscanf(strings.TrimSpace(text), holderFormat, &h.token, &h.attempt, &h.pipes[0], &h.pipes[1], &h.process.PID, &h.process.Start, &h.process.Boot)
+	if err != nil {
+		return holder{}, fmt.Errorf("the lock of a command holds %q: %w", text, err)
+	}
+	return h, nil
+}
+
+// known is the process, if it was written.
+func (h holder) known() *Process {
+	if h.process.PID == 0 {
+		return nil
+	}
+	return &h.process
+}
+
+// lockOf finds the lock of the last attempt of a token. That there is none is the zero holder.
+func (t Traces) lockOf(token string) (last holder, path string, err error) {
+	locks, err := filepath.Glob(filepath.Join(t.dir, "*.lock"))
+	if err != nil {
+		return holder{}, "", err
+	}
+	want := digest(token)
+	for _, lock := range locks {
+		text, err := os.ReadFile(lock)
+		if err != nil {
+			return holder{}, "", err
+		}
+		h, err := parseHolder(string(text))
+		if err != nil {
+			return holder{}, "", err
+		}
+		if h.token == want && h.attempt >= last.attempt {
+			last, path = h, lock
+		}
+	}
+	return last, path, nil
+}
+
+// held: some process holds a lock file. No file is held by nobody.
+func held(path string) (bool, error) {
+	if path == "" {
+		return false, nil
+	}
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false, fmt.Errorf("open lock %s: %w", path, err)
+	}
+	defer unix.Close(fd)
+	err = flock(fd)
+	if errors.Is(err, ErrHeld) {
+		return true, nil
+	}
+	return false, err
+}
 
 // Past is what the traces say of an attempt.
 type Past struct {
@@ -126,6 +151,7 @@ type Past struct {
 	// Rebooted: the machine was started anew since, so that nothing of it can be alive.
 	Rebooted bool
 
+	lock  string
 	pipes [2]uint64
 }
 
@@ -135,11 +161,11 @@ func (t Traces) Look(token string, attempt int) (Past, error) {
 	if err != nil {
 		return Past{}, err
 	}
-	h, err := t.holderOf(token)
+	h, lock, err := t.lockOf(token)
 	if err != nil {
 		return Past{}, err
 	}
-	past := Past{Process: h.known(), pipes: h.pipes}
+	past := Past{Process: h.known(), pipes: h.pipes, lock: lock}
 	past.Code, past.Ended, err = t.endOf(token, attempt)
 	if err != nil || past.Ended {
 		return past, err
@@ -148,12 +174,10 @@ func (t Traces) Look(token string, attempt int) (Past, error) {
 	if err != nil {
 		return Past{}, err
 	}
-	if h.attempt >= attempt {
-		past.Rebooted = past.Process != nil && past.Process.Boot != boot || !slices.Contains(boots, boot)
-		return past, nil
-	}
 	switch {
-	case len(boots) == 0, len(boots) == 1 && boots[0] == boot:
+	case h.attempt >= attempt && past.Process != nil:
+		past.Rebooted = past.Process.Boot != boot
+	case h.attempt < attempt && (len(boots) == 0 || len(boots) == 1 && boots[0] == boot):
 		past.NeverStarted = true
 	default:
 		// What says that it was started may have gone with a loss of power.
@@ -185,23 +209,4 @@ func (t Traces) endOf(token string, attempt int) (code int, ok bool, err error) 
 		return code, true, nil
 	}
 	return 0, false, lines.Err()
-}
-
-func (t Traces) endedFile() string { return filepath.Join(t.dir, "ended") }
-
-// held: some process holds the lock of a token.
-func (t Traces) held(token string) (bool, error) {
-	fd, err := unix.Open(t.lockFile(token), unix.O_RDWR|unix.O_CLOEXEC, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("open lock: %w", err)
-	}
-	defer unix.Close(fd)
-	err = flock(fd)
-	if errors.Is(err, ErrHeld) {
-		return true, nil
-	}
-	return false, err
 }
