@@ -5,6 +5,9 @@ package all
 import (
 	"github.com/handrail-dev/handrail/steps"
 	"github.com/handrail-dev/handrail/steps/approve"
+	"github.com/handrail-dev/handrail/steps/docker"
+	"github.com/handrail-dev/handrail/steps/exec"
+	"github.com/handrail-dev/handrail/steps/redis"
 	"github.com/handrail-dev/handrail/steps/verify"
 	"github.com/handrail-dev/handrail/steps/wait"
 )
@@ -12,8 +15,11 @@ import (
 // Kinds are the kinds, in the order of the documents.
 func Kinds() []steps.Kind {
 	return []steps.Kind{
+		docker.New(),
+		redis.New(),
 		wait.New(),
 		verify.New(),
+		exec.New(),
 		approve.New(),
 	}
 }

@@ -1,0 +1,32 @@
+package all_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/handrail-dev/handrail/steps/all"
+)
+
+// Every folder below steps that is a kind is in the list, once, under its own name.
+func TestEveryKindIsListed(t *testing.T) {
+	listed := map[string]int{}
+	for _, k := range all.Kinds() {
+		listed[k.Define().Name]++
+	}
+	for name, n := range listed {
+		if n != 1 {
+			t.Errorf("%s is listed %d times", name, n)
+		}
+	}
+	entries, err := os.ReadDir("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		switch name := e.Name(); {
+		case !e.IsDir(), name == "all", name == "internal", name == "steptest":
+		case listed[name] == 0:
+			t.Errorf("kind %s is not listed", name)
+		}
+	}
+}
