@@ -118,11 +118,13 @@ func plainFloat(text string) (engine.Value, string, bool) {
 	return f, "", true
 }
 
+var durationForm = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`)
+
 // parseDuration reads 30s, 5m, 1h30m; days and weeks have no fixed length in every zone, so there are
 // none. It is never negative.
 func parseDuration(text string) (time.Duration, error) {
 	d, err := time.ParseDuration(text)
-	if err != nil || d < 0 || text == "0" {
+	if err != nil || !durationForm.MatchString(text) {
 		return 0, fmt.Errorf("%q is not a duration such as 30s or 5m", text)
 	}
 	return d, nil

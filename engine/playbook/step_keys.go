@@ -1,6 +1,7 @@
 package playbook
 
 import (
+	"regexp"
 	"strings"
 	"time"
 
@@ -83,6 +84,8 @@ const (
 	maxAttempts = 100
 	maxAtOnce   = 100
 )
+
+var backoffForm = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+(\.\.([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+)?$`)
 
 func (l *loader) retry(n *yaml.Node) engine.Retry {
 	r := engine.Retry{Min: time.Second, Max: 10 * time.Second}
