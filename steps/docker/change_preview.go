@@ -17,7 +17,7 @@ func (op change) Preview(ctx context.Context, env *steps.Env) (engine.Impact, er
 	if err != nil {
 		return engine.Impact{}, err
 	}
-	i := engine.Impact{Risk: op.riskNow(all)}
+	i := engine.Impact{Risk: op.riskNow(all), Would: op.verb.String() + " " + strings.Join(op.names, ", ")}
 	var would, gone []string
 	for n, s := range all {
 		i.Facts = append(i.Facts, s.fact(env.Now()))

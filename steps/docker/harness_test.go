@@ -48,6 +48,12 @@ func newLoneWorld(t testing.TB) *world {
 }
 
 func (w *world) clean() {
+	w.removeAll()
+	_ = w.plain.Close()
+}
+
+func (w *world) removeAll() {
+	w.t.Helper()
 	ctx := context.Background()
 	all, err := w.plain.ContainerList(ctx, apicontainer.ListOptions{All: true})
 	if err != nil {
@@ -60,7 +66,6 @@ func (w *world) clean() {
 			}
 		}
 	}
-	_ = w.plain.Close()
 }
 
 func (w *world) name(s string) string { return w.prefix + "-" + s }

@@ -28,7 +28,7 @@ func (op run) Preview(ctx context.Context, env *steps.Env) (engine.Impact, error
 		return engine.Impact{}, err
 	}
 	i := engine.Impact{
-		Standing: engine.StandingWould, Risk: engine.RiskChanges, Facts: []engine.Fact{s.fact(env.Now())},
+		Standing: engine.StandingWould, Would: "run " + op.Name + " from " + op.Image, Risk: engine.RiskChanges, Facts: []engine.Fact{s.fact(env.Now())},
 		Figures: []engine.Figure{{Name: "containers", Value: 1, Certainty: engine.FigureExact}},
 		Details: []string{w.plain()},
 	}
@@ -36,7 +36,6 @@ func (op run) Preview(ctx context.Context, env *steps.Env) (engine.Impact, error
 		op.previewFound(&i, s, w, env, image)
 		return i, nil
 	}
-	i.Would = "run " + op.Name + " from " + op.Image
 	if op.job() {
 		i.Would += " until it ends"
 	} else if op.Healthy > 0 {
