@@ -18,8 +18,7 @@ type Shown struct {
 	Reason string
 	// Owner has the run in hand; zero: nobody has.
 	Owner engine.Person
-	// Cause is the error that ended the process, of a run that could not go on.
-	Now time.Time
+	Now   time.Time
 	// All shows every step; otherwise items of loops that went well are only counted.
 	All bool
 	// Folder is where the run's files are.
@@ -187,9 +186,13 @@ func writeNext(b *strings.Builder, style Style, s Shown) {
 	if len(next) == 0 {
 		return
 	}
+	width := 0
+	for _, n := range next {
+		width = max(width, len([]rune(n.Command)))
+	}
 	b.WriteString("\nNext:\n")
 	for _, n := range next {
-		fmt.Fprintf(b, "  %s  %s\n", style.mark(bold, fmt.Sprintf("%-44s", n.Command)), n.Why)
+		fmt.Fprintf(b, "  %s  %s\n", style.mark(bold, fmt.Sprintf("%-*s", width, n.Command)), n.Why)
 	}
 }
 
@@ -311,10 +314,30 @@ func Ended(w io.Writer, style Style, s Shown) error {
 	case s.Reason != "":
 		fmt.Fprintf(&b, "  %s\n", printable(s.Reason))
 	}
+	if s.State == engine.RunFailed {
+		writeFailures(&b, s.Run)
+	}
 	for _, d := range Doubts(s.Run) {
 		writeDoubt(&b, style, v.ID, d)
 	}
 	writeNext(&b, style, s)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// writeFailures repeats what went wrong, since it may have happened long before the end of a long run.
+func writeFailures(b *strings.Builder, r *engine.Run) {
+	const most = 5
+	n := 0
+	r.EachStep(func(v engine.StepView) {
+		if v.State != engine.Failed || v.Error == "" {
+			return
+		}
+		if n++; n <= most {
+			fmt.Fprintf(b, "  step %s: %s%s\n", printable(v.Path), oneLine(v.Error), effectNote(v.Effect))
+		}
+	})
+	if n > most {
+		fmt.Fprintf(b, "  and %d more\n", n-most)
+	}
 }
