@@ -245,16 +245,22 @@ func hashTag(key string) (string, bool) {
 	return tag, closed && tag != ""
 }
 
-// nearest is the listed name that a slip of the pen would explain.
+// nearest is the listed name, or the container, that a slip of the pen would explain.
 func nearest(name string) string {
 	best, bestAt := "", len(name)/4+2
-	for known := range commands() {
-		if abs(len(known)-len(name)) >= bestAt && best != "" {
-			continue
+	try := func(known string) {
+		if abs(len(known)-len(name)) > bestAt {
+			return
 		}
 		if d := distance(name, known); d < bestAt || d == bestAt && best != "" && known < best {
 			best, bestAt = known, d
 		}
+	}
+	for known := range commands() {
+		try(known)
+	}
+	for known := range containers() {
+		try(known)
 	}
 	return best
 }

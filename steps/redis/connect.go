@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -45,6 +46,14 @@ type tlsSettings struct {
 	ServerName string     `param:"server_name" doc:"the name in the server's certificate, when it is not that of the address"`
 }
 
+// silence: the client prints to standard error when it cannot reach a server, and lets nobody choose but
+// for the whole process. Its errors come back all the same, and only the command line prints.
+var silence = sync.OnceFunc(func() { goredis.SetLogger(silent{}) })
+
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
+
 // Conn is the connection to one target: its nodes, of which a single server has one.
 type Conn struct {
 	nodes    []*node
@@ -70,6 +79,7 @@ func (*Kind) Connect(ctx context.Context, target steps.Target, access steps.Acce
 	if err != nil {
 		return nil, fmt.Errorf("settings of target %s: %w", target.Name, err)
 	}
+	silence()
 	g := &guard{readOnly: access != steps.Full, rename: map[string]string{}, asked: map[string]bool{}}
 	for from, to := range s.Rename {
 		g.rename[strings.ToUpper(from)] = to

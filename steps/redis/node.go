@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -124,8 +125,9 @@ func (n *node) askAll(ctx context.Context, doing string, commands [][]any) ([]en
 type pinned struct {
 	n    *node
 	conn *goredis.Conn
-	// under counts the calls that were given up and still use the connection.
+	// under and using count the calls that use the connection, also those that were given up.
 	under sync.WaitGroup
+	using atomic.Int32
 }
 
 // pin takes a connection out of the pool and proves that it stands, so that an error of the next command
@@ -139,10 +141,18 @@ func (n *node) pin(ctx context.Context, doing string) (*pinned, error) {
 	return p, nil
 }
 
-// answered: the server lives, even if it does not let this user ask that.
+// answered: the connection stands, even if the server does not answer a PING as things are. What it has
+// to say, the command itself is told.
 func answered(err error) bool {
 	var f *fault
-	return errors.As(err, &f) && f.reach == refused && f.code == "NOPERM"
+	if !errors.As(err, &f) || f.reach != refused {
+		return false
+	}
+	switch f.code {
+	case "NOPERM", "MISCONF", "LOADING", "BUSY", "MASTERDOWN", "NOREPLICAS":
+		return true
+	}
+	return false
 }
 
 // call sends one command, once.
@@ -162,14 +172,20 @@ func (p *pinned) send(ctx context.Context, doing string, sent bool, args ...any)
 // run is wait for something that uses the connection.
 func (p *pinned) run(ctx context.Context, f func() error) error {
 	p.under.Add(1)
+	p.using.Add(1)
 	return p.n.wait(ctx, func() error {
 		defer p.under.Done()
+		defer p.using.Add(-1)
 		return f()
 	})
 }
 
 // release gives the connection back, when nothing uses it any more.
 func (p *pinned) release() {
+	if p.using.Load() == 0 {
+		_ = p.conn.Close()
+		return
+	}
 	p.n.calls.Go(func() {
 		p.under.Wait()
 		_ = p.conn.Close()

@@ -18,7 +18,7 @@ type scriptParams struct {
 
 // script is a Lua script of the author's, carried out exactly once.
 type script struct {
-	atomic
+	onceOnly
 	text string
 	args engine.List
 }
@@ -117,7 +117,7 @@ func (s *script) Execute(ctx context.Context, env *steps.Env) engine.Outcome {
 		return failure(err)
 	}
 	s.body = append([]any{s.text, " " + strings.Join(readNames(), " ") + " ", n.db}, s.wiredArgs()...)
-	return s.atomic.Execute(ctx, env)
+	return s.onceOnly.Execute(ctx, env)
 }
 
 func (s *script) wiredArgs() []any {

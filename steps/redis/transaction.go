@@ -19,7 +19,7 @@ type transactionParams struct {
 
 // transaction is several commands that are carried out as one, exactly once.
 type transaction struct {
-	atomic
+	onceOnly
 	commands []engine.List
 	kinds    []command
 }
@@ -149,7 +149,7 @@ func (t *transaction) Execute(ctx context.Context, env *steps.Env) engine.Outcom
 		args[0] = n.real(args[0].(string))
 		t.body = append(t.body, args...)
 	}
-	return t.atomic.Execute(ctx, env)
+	return t.onceOnly.Execute(ctx, env)
 }
 
 // multi runs the commands by MULTI and EXEC, for a user who may not run scripts. It is sent at most once,

@@ -10,8 +10,8 @@ import (
 	"github.com/handrail-dev/handrail/steps"
 )
 
-// atomic is what transaction and script have in common: one Lua script that carries a marker.
-type atomic struct {
+// onceOnly is what transaction and script have in common: one Lua script that carries a marker.
+type onceOnly struct {
 	what    string // "transaction", "script", for messages
 	mode    string // of the protocol
 	keys    []string
@@ -29,7 +29,7 @@ type atomic struct {
 
 // Prepare looks at the server BEFORE the intent: whether it takes writes at all, whether it lets this user
 // keep a marker, and what a missing marker will prove later.
-func (a *atomic) Prepare(ctx context.Context, env *steps.Env) (engine.Preparation, error) {
+func (a *onceOnly) Prepare(ctx context.Context, env *steps.Env) (engine.Preparation, error) {
 	c, err := connOf(ctx, env)
 	if err != nil {
 		return engine.Preparation{}, err
@@ -80,11 +80,11 @@ func (n *node) markerRight(err error) (string, error) {
 
 // Execute runs the script once. A marker that is done already gives its stored result, and nothing is
 // done.
-func (a *atomic) Execute(ctx context.Context, env *steps.Env) engine.Outcome {
+func (a *onceOnly) Execute(ctx context.Context, env *steps.Env) engine.Outcome {
 	return concealed(a.execute(ctx, env), a.secrets)
 }
 
-func (a *atomic) execute(ctx context.Context, env *steps.Env) engine.Outcome {
+func (a *onceOnly) execute(ctx context.Context, env *steps.Env) engine.Outcome {
 	if a.after != nil {
 		return engine.Outcome{Err: "the " + a.what + " is " + a.after.Error()}
 	}
@@ -135,7 +135,7 @@ func (n *node) patience() time.Duration { return min(n.timeout, defaultTimeout) 
 const lastPatience = 10 * time.Second
 
 // afterError finds out what became of a script whose answer is an error or did not come.
-func (a *atomic) afterError(ctx context.Context, env *steps.Env, n *node, p protocol, sender string, err error) engine.Outcome {
+func (a *onceOnly) afterError(ctx context.Context, env *steps.Env, n *node, p protocol, sender string, err error) engine.Outcome {
 	var f *fault
 	if !errors.As(err, &f) || f.reach == notSent || f.reach == refused && beforeFirstWrite(f.code) {
 		return failure(err)
@@ -178,7 +178,7 @@ func beforeFirstWrite(code string) bool {
 }
 
 // outcome says what a marker means.
-func (a *atomic) outcome(n *node, p protocol, m mark, distrust string) engine.Outcome {
+func (a *onceOnly) outcome(n *node, p protocol, m mark, distrust string) engine.Outcome {
 	where := fmt.Sprintf("redis %s: %s", n.address, a.what)
 	switch m.verdict {
 	case "done":
@@ -209,7 +209,7 @@ func (a *atomic) outcome(n *node, p protocol, m mark, distrust string) engine.Ou
 	return engine.Outcome{Err: fmt.Sprintf("%s: this attempt was given up and shut out; nothing was changed by it (%s)", where, m.verdict)}
 }
 
-func (a *atomic) reason(m mark) string {
+func (a *onceOnly) reason(m mark) string {
 	switch {
 	case m.err == "":
 		return "it began and did not end"
@@ -220,7 +220,7 @@ func (a *atomic) reason(m mark) string {
 }
 
 // evidence is what a marker that is only begun tells a person who has to decide.
-func (a *atomic) evidence(p protocol, m mark) []string {
+func (a *onceOnly) evidence(p protocol, m mark) []string {
 	out := []string{fmt.Sprintf("the marker %s says begun, and not done", p.marker)}
 	if m.err == "" {
 		return append(out, "the server kept no account of how many commands were applied")
@@ -237,7 +237,7 @@ func (a *atomic) evidence(p protocol, m mark) []string {
 
 // Settle asks the marker what became of an attempt that was cut off, AFTER it has made sure that the
 // attempt cannot begin any more.
-func (a *atomic) Settle(ctx context.Context, env *steps.Env) engine.Settlement {
+func (a *onceOnly) Settle(ctx context.Context, env *steps.Env) engine.Settlement {
 	if env.Call.Class == engine.ClassUnrepeatable {
 		return settleSender(ctx, env, "the "+a.what)
 	}
@@ -271,7 +271,7 @@ func (a *atomic) Settle(ctx context.Context, env *steps.Env) engine.Settlement {
 	return a.settlement(n, p, m, whyAbsenceProvesNothing(env.Call.Seen, now, env.Now(), c.remember))
 }
 
-func (a *atomic) settlement(n *node, p protocol, m mark, distrust string) engine.Settlement {
+func (a *onceOnly) settlement(n *node, p protocol, m mark, distrust string) engine.Settlement {
 	switch m.verdict {
 	case "absent":
 		if distrust != "" {
@@ -305,7 +305,7 @@ func (a *atomic) settlement(n *node, p protocol, m mark, distrust string) engine
 }
 
 // preview is what both kinds of it say of the server.
-func (a *atomic) preview(ctx context.Context, env *steps.Env, im engine.Impact) (engine.Impact, error) {
+func (a *onceOnly) preview(ctx context.Context, env *steps.Env, im engine.Impact) (engine.Impact, error) {
 	c, err := connOf(ctx, env)
 	if err != nil {
 		return engine.Impact{}, err
