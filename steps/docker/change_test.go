@@ -127,6 +127,8 @@ func TestRestartIsNotDoneTwiceAfterACrash(t *testing.T) {
 
 	again := w.step("restart", params)
 	again.env.Call.Seen, again.env.Again = s.env.Call.Seen, true
+	// The engine has forgotten its events: what was seen must do.
+	again.env.Call.Seen.(engine.Record)["at"] = nil
 	r := again.ok()
 	if w.inspect(a).State.StartedAt != first {
 		t.Error("the first container was restarted twice")

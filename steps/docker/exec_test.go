@@ -105,12 +105,15 @@ func TestExecIsNotStartedUnlessItsIDIsRecorded(t *testing.T) {
 
 func TestExecCutShortIsEndedInsideTheContainer(t *testing.T) {
 	w := newWorld(t)
-	up := w.up("up")
+	// The child's pid has three digits and its parent's has one, so that a signal to each in the order
+	// of /proc reaches the child first, and a parent that is not held goes on.
+	late := "while [ $(sh -c 'echo $$') -lt 100 ]; do :; done; echo begun; "
 	for name, script := range map[string]string{
-		"ends by SIGTERM": "echo begun; sleep 500; echo never",
-		"ignores SIGTERM": "trap '' TERM; echo begun; sleep 501; sleep 502; echo never",
+		"ends by SIGTERM": late + "sleep 500; echo never",
+		"ignores SIGTERM": "trap '' TERM; " + late + "sleep 501; echo never; sleep 502",
 	} {
 		t.Run(name, func(t *testing.T) {
+			up := w.up(strings.ReplaceAll(name, " ", "-"))
 			s := w.exec(up, script, engine.Record{"kill_after": time.Second})
 			ctx, cancel := context.WithCancelCause(context.Background())
 			go func() {
@@ -311,5 +314,23 @@ func TestTailKeepsTheEnd(t *testing.T) {
 		if tl.String() != text[len(text)-tailBytes:] || tl.wrote != int64(len(text)) || sink.text() != text {
 			t.Errorf("chunks of %d: kept %d bytes, wrote %d", chunk, len(tl.String()), tl.wrote)
 		}
+	}
+}
+
+func TestStartThatIsStillOnItsWayIsNotTakenForNone(t *testing.T) {
+	w := newWorld(t)
+	up := w.up("up")
+	next := w.crashed(up, "echo x >>/tmp/effect", false)
+	note, _ := readExecNote(next.env.Call.Note)
+	settled := make(chan engine.Settlement, 1)
+	go func() { settled <- next.settle() }()
+	select { // the engine hears the dead client's request a little late
+	case <-time.After(startSettle / 4):
+	case x := <-settled:
+		t.Fatalf("settled at once as %+v", x)
+	}
+	w.must(w.plain.ContainerExecStart(context.Background(), note.exec, apicontainer.ExecStartOptions{Detach: true}))
+	if x := <-settled; x.Verdict != engine.VerdictDone {
+		t.Errorf("settled as %+v", x)
 	}
 }
