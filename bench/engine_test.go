@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/handrail-dev/handrail/engine"
 )
 
 // durableSteps: 10,000 steps whose effect is nothing, beside one append and fdatasync of the same bytes
@@ -18,7 +16,7 @@ func durableSteps(b *testing.B) []row {
 	const n = 10_000
 	kind := &nothing{watch: true}
 	w := newWorld(b, kind)
-	pb := w.repeated(n, "nothing", "do", "", engine.ClassUnrepeatable, engine.Record{})
+	pb := w.mustLoad(b, repeated(n, nothingStep))
 	var size int64
 	var late []float64
 	ours := func() time.Duration {

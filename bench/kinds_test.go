@@ -12,7 +12,6 @@ import (
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/sys/unix"
 
-	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
 	"github.com/handrail-dev/handrail/steps/steptest/servers"
 )
@@ -26,8 +25,8 @@ func reads(b *testing.B) []row {
 		{Name: "db", Type: "mysql", Settings: database},
 		{Name: "cache", Type: "redis", Settings: cache.Settings()},
 	}
-	selects := w.repeated(n, "sql", "query", "db", engine.ClassRead, engine.Record{"query": "SELECT 1"})
-	pings := w.repeated(n, "redis", "do", "cache", engine.ClassRead, engine.Record{"do": engine.List{"PING"}})
+	selects := w.mustLoad(b, repeated(n, `sql: {query: SELECT 1}`))
+	pings := w.mustLoad(b, repeated(n, `redis: {do: [PING]}`))
 	db, client := servers.Open(b, database), cache.Client()
 	return []row{
 		ratioRow("1,000 times `SELECT 1`", n, inTurn(
@@ -72,7 +71,7 @@ func barePings(b *testing.B, c *redis.Client, n int) time.Duration {
 func execs(b *testing.B) []row {
 	const n = 1000
 	w := newWorld(b)
-	pb := w.repeated(n, "exec", "argv", "", engine.ClassUnrepeatable, engine.Record{"argv": engine.List{"/bin/true"}})
+	pb := w.mustLoad(b, repeated(n, `exec: {argv: [/bin/true]}`))
 	return []row{ratioRow("1,000 times `/bin/true`", n, inTurn(
 		func() time.Duration { return w.must(b, pb) },
 		func() time.Duration { return bareExecs(b, n) }), 1.2, "bare Go exec + one sync")}

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/engine/journal"
 	"github.com/handrail-dev/handrail/steps"
 	"github.com/handrail-dev/handrail/steps/all"
@@ -33,9 +32,13 @@ func TestMain(m *testing.M) {
 
 func child(mode string) error {
 	w := &world{kinds: append(all.Kinds(), steps.Kind(&nothing{})), state: journal.OpenStore(filepath.Join(os.Getenv("HANDRAIL_BENCH_DIR"), "state"))}
-	pb := w.repeated(10_000, "nothing", "do", "", engine.ClassUnrepeatable, engine.Record{})
+	text := repeated(10_000, nothingStep)
 	if mode == "items" {
-		pb = w.loop(100_000)
+		text = manyItems
+	}
+	pb, err := w.load(text)
+	if err != nil {
+		return err
 	}
 	if _, _, err := w.run(pb); err != nil {
 		return err

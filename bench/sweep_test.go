@@ -10,7 +10,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
 	"github.com/handrail-dev/handrail/steps/steptest/servers"
 )
@@ -27,8 +26,7 @@ func sweep(b *testing.B) []row {
 	c := server.Client()
 	w := newWorld(b)
 	w.targets = []steps.Target{{Name: "cache", Type: "redis", Settings: server.Settings()}}
-	pb := w.repeated(1, "redis", "sweep", "cache", engine.ClassIdempotent,
-		engine.Record{"sweep": engine.Record{"match": "reservation:*", "where": "ttl == -1", "action": "unlink"}})
+	pb := w.mustLoad(b, `  - {id: sweep, redis: {sweep: {match: "reservation:*", where: ttl == -1, action: unlink}}, expect: swept == found}`)
 	ours := func() time.Duration { fill(b, c); return w.must(b, pb) }
 	shell := inTurn(ours, func() time.Duration { fill(b, c); return shellSweep(b, server.Addr) })
 	loop := inTurn(ours, func() time.Duration { fill(b, c); return bareSweep(b, c) })

@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
-	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/engine/journal"
 	"github.com/handrail-dev/handrail/engine/local"
+	"github.com/handrail-dev/handrail/engine/playbook"
 	"github.com/handrail-dev/handrail/steps"
 	"github.com/handrail-dev/handrail/steps/all"
 )
@@ -95,42 +96,45 @@ func (w *world) must(tb testing.TB, pb *engine.Playbook) time.Duration {
 	return took
 }
 
-// define finds the declaration of an operation.
-func (w *world) define(kind, operation string) *engine.Operation {
+// load makes a playbook of the text of its steps.
+func (w *world) load(text string) (*engine.Playbook, error) {
+	var defs []engine.Kind
 	for _, k := range w.kinds {
-		if def := k.Define(); def.Name == kind {
-			if op, ok := def.Operation(operation); ok {
-				return &op
-			}
-		}
+		defs = append(defs, k.Define())
 	}
-	panic("no operation " + kind + "." + operation)
+	src := []byte("playbook: bench\ntargets: {" + w.uses() + "}\nsteps:\n" + text)
+	return playbook.Load("bench.yaml", src, playbook.NewCatalogue(defs), nil)
 }
 
-// step makes a step that acts.
-func (w *world) step(id, kind, operation, target string, class engine.Class, params engine.Record) *engine.Step {
-	return &engine.Step{
-		ID: id, Kind: kind, Operation: w.define(kind, operation), Target: target, Class: class, AtOnce: 1,
-		Params: engine.Template{Literal: params}, As: "item",
+func (w *world) uses() string {
+	var names []string
+	for _, t := range w.targets {
+		names = append(names, t.Name+": "+t.Type)
 	}
+	return strings.Join(names, ", ")
 }
 
-// repeated is a playbook of n like steps.
-func (w *world) repeated(n int, kind, operation, target string, class engine.Class, params engine.Record) *engine.Playbook {
-	pb := &engine.Playbook{Name: "bench", Digest: engine.Digest("bench")}
-	for i := range n {
-		pb.Steps = append(pb.Steps, w.step("s"+strconv.Itoa(i), kind, operation, target, class, params))
+// mustLoad is load for a benchmark.
+func (w *world) mustLoad(tb testing.TB, text string) *engine.Playbook {
+	tb.Helper()
+	pb, err := w.load(text)
+	if err != nil {
+		tb.Fatal(err)
 	}
 	return pb
 }
 
-// loop is a playbook of one step over n items.
-func (w *world) loop(n int) *engine.Playbook {
-	items := make(engine.List, n)
-	for i := range items {
-		items[i] = "item-" + strconv.Itoa(i)
+// repeated is n times the same step under different ids.
+func repeated(n int, body string) string {
+	var s strings.Builder
+	for i := range n {
+		fmt.Fprintf(&s, "  - {id: s%d, %s}\n", i, body)
 	}
-	s := w.step("each", "nothing", "do", "", engine.ClassUnrepeatable, engine.Record{})
-	s.ForEach = &engine.Template{Literal: items}
-	return &engine.Playbook{Name: "bench", Digest: engine.Digest("bench"), Steps: []*engine.Step{s}}
+	return s.String()
 }
+
+// What the memory of the engine is measured with.
+const (
+	nothingStep = "nothing: {}"
+	manyItems   = "  - {id: each, for_each: \"${{ 1..100000 }}\", nothing: {}}\n"
+)

@@ -1,0 +1,150 @@
+package playbooks_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/handrail-dev/handrail/engine"
+	"github.com/handrail-dev/handrail/engine/journal"
+	"github.com/handrail-dev/handrail/engine/local"
+	"github.com/handrail-dev/handrail/engine/playbook"
+	"github.com/handrail-dev/handrail/engine/preview"
+	"github.com/handrail-dev/handrail/steps"
+	"github.com/handrail-dev/handrail/steps/all"
+	"github.com/handrail-dev/handrail/steps/steptest/servers"
+)
+
+// world is one playbook and the servers that it acts on.
+type world struct {
+	t      *testing.T
+	pb     *engine.Playbook
+	target steps.Target
+	now    time.Time // when the runs begin
+	store  *journal.Store
+	runs   byte
+}
+
+// january is New Year's Day in Bangkok, and still the old year where most servers' clocks are.
+var january = time.Date(2025, 12, 31, 17, 5, 0, 0, time.UTC)
+
+func open(t *testing.T, name string, target steps.Target) *world {
+	t.Helper()
+	src, err := os.ReadFile(name + ".yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var defs []engine.Kind
+	for _, k := range all.Kinds() {
+		defs = append(defs, k.Define())
+	}
+	pb, err := playbook.Load(name+".yaml", src, playbook.NewCatalogue(defs), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &world{t: t, pb: pb, target: target, now: january, store: journal.OpenStore(filepath.Join(t.TempDir(), "state"))}
+}
+
+func (w *world) started(given map[string]any) engine.RunStarted {
+	w.t.Helper()
+	inputs, err := playbook.ParseInputs(w.pb, given)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.runs++
+	return engine.RunStarted{Run: journal.NewID(w.now, [4]byte{w.runs}), Playbook: w.pb.Name, PlaybookDigest: w.pb.Digest,
+		Inputs: engine.Typed{V: inputs}, Started: w.now, By: engine.Person{User: "test"}}
+}
+
+func (w *world) executor(access steps.Access) *steps.Executor {
+	return steps.NewExecutor(all.Kinds(), []steps.Target{w.target}, access)
+}
+
+// run runs the playbook for real and gives back the run.
+func (w *world) run(given map[string]any) *engine.Run {
+	w.t.Helper()
+	r, err := w.drive(w.started(given))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r
+}
+
+func (w *world) drive(start engine.RunStarted) (*engine.Run, error) {
+	j, err := w.store.Create(start.Run, start.By, journal.Pinned{Playbook: []byte("playbook: " + w.pb.Name + "\n")})
+	if err != nil {
+		return nil, err
+	}
+	x := w.executor(steps.Full)
+	x.Run, x.Scratch = start.Run, w.store.Folder(start.Run, "scratch")
+	d := local.Driver{Run: engine.NewRun(w.pb, engine.Given{}), Journal: j, Executor: x,
+		Clock: local.SystemClock(), Random: func() float64 { return 0.5 }}
+	first := engine.Stamped{At: start.Started, Event: start}
+	if err := errors.Join(d.Run.Apply(first), j.Append([]engine.Stamped{first}, true)); err != nil {
+		return nil, err
+	}
+	_, err = d.Drive(context.Background())
+	return d.Run, errors.Join(err, x.Close(), j.Close())
+}
+
+// ends checks how a run ended, and shows its steps if it ended otherwise.
+func (w *world) ends(r *engine.Run, want engine.RunState) {
+	w.t.Helper()
+	if r.State() == want {
+		return
+	}
+	w.t.Errorf("the run ended %s, want %s", r.State(), want)
+	w.pb.EveryStep(func(s *engine.Step) {
+		v, _ := r.StepAt(s.ID)
+		w.t.Logf("  %s: %s %s %s", s.ID, v.State, v.Message, v.Error)
+	})
+}
+
+func (w *world) state(r *engine.Run, step string) engine.State {
+	w.t.Helper()
+	v, ok := r.StepAt(step)
+	if !ok {
+		w.t.Fatalf("no step %s", step)
+	}
+	return v.State
+}
+
+// plan makes the dry-run.
+func (w *world) plan(given map[string]any) *preview.Plan {
+	w.t.Helper()
+	x := w.executor(steps.ReadOnly)
+	p, err := preview.Make(context.Background(), w.pb, w.started(given), engine.Given{}, x)
+	if err := errors.Join(err, x.Close()); err != nil {
+		w.t.Fatal(err)
+	}
+	return p
+}
+
+// numbering is a database with the tables and the data of examples/numbering.
+func numbering(t *testing.T) (steps.Target, *sql.DB) {
+	t.Helper()
+	settings := servers.MySQL(t)
+	db := servers.Open(t, settings)
+	schema, err := os.ReadFile("../examples/numbering/schema.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec(string(schema)); err != nil {
+		t.Fatal(err)
+	}
+	return steps.Target{Name: "db", Type: "mysql", Settings: settings}, db
+}
+
+// ask gives the one value that a query brings back.
+func ask[T any](t *testing.T, db *sql.DB, query string) T {
+	t.Helper()
+	var v T
+	if err := db.QueryRow(query).Scan(&v); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return v
+}
