@@ -115,7 +115,7 @@ func TestALockBelongsToOneRun(t *testing.T) {
 	if err := l.Take(ctx, []string{"free"}, holder("three")); err != nil {
 		t.Fatalf("a lock stayed behind after a refusal: %v", err)
 	}
-	if err := l.Release(ctx, []string{"numbering"}, "one", "/var/lib/handrail"); err != nil {
+	if err := l.Release(ctx, "one", "/var/lib/handrail"); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.Take(ctx, []string{"numbering", "a/b ../c"}, holder("two")); err != nil {

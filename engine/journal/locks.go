@@ -148,11 +148,8 @@ func (l *Locks) lookAt(root *os.Root, f LockFolder, name string, h Holder) (mine
 	return false, &LockedError{Holder: held, File: file}
 }
 
-// Release frees every lock of a run.
-func (l *Locks) Release(ctx context.Context, names []string, run, state string) error {
-	if len(names) == 0 {
-		return nil
-	}
+// Release frees every lock of a run, whatever its playbook says by now.
+func (l *Locks) Release(ctx context.Context, run, state string) error {
 	var errs []error
 	for _, f := range l.folders {
 		errs = append(errs, releaseIn(ctx, f, run, state))
