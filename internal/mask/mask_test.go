@@ -87,6 +87,7 @@ func TestOverlappingSecretsLeaveNoEnd(t *testing.T) {
 		{[]string{"abcdef", "defghi"}, "-abcdefghi-", "-•••-"},
 		{[]string{"abcd", "abcdefgh"}, "-abcdefgh-abcdef-", "-•••-•••ef-"},
 		{[]string{"aaaa"}, "-aaaaaaa-", "-•••-"},
+		{[]string{"abcdefgh", "bc"}, "-abcdefgh-", "-•••-"},
 		{[]string{"abcd", "bcde", "cdef"}, "abcdefg", "•••g"},
 		{[]string{"x"}, "axxb", "a••••••b"},
 		{[]string{"abcd"}, "abcdabcd", "••••••"},

@@ -84,6 +84,7 @@ func start(t *testing.T, text string) *world {
 			t.Fatal(err)
 		}
 	}
+	t.Cleanup(w.openAll)
 	w.engine = osexec.Command(os.Args[0])
 	w.engine.Env = append(os.Environ(), roleVariable+"=engine", "DIR="+w.dir, "TEXT="+text)
 	w.engine.Stderr = os.Stderr
@@ -95,6 +96,18 @@ func start(t *testing.T, text string) *world {
 	w.env.Call = call()
 	w.env.Scratch = filepath.Join(w.dir, "scratch")
 	return w
+}
+
+// openAll lets everything go on that a failed test has left waiting at a gate.
+func (w *world) openAll() {
+	for _, gate := range []string{"gate", "back-gate"} {
+		f, err := os.OpenFile(filepath.Join(w.dir, gate), os.O_RDWR, 0)
+		if err != nil {
+			w.t.Error(err)
+			continue
+		}
+		_ = f.Close()
+	}
 }
 
 func (w *world) said(line string) func() bool {
@@ -186,14 +199,22 @@ func TestAFreeLockAloneProvesNothing(t *testing.T) {
 }
 
 func TestWhatLeftItsGroupAndClosedItsLockIsFoundByItsToken(t *testing.T) {
-	w := start(t, `HANDRAIL_TEST_ROLE=closer GATE=back-gate setsid "$SELF" & echo started >> "$DIR/ledger"; read x < "$DIR/gate"`)
+	w := start(t, `HANDRAIL_TEST_ROLE=closer GATE=back-gate setsid "$SELF" & echo $$ > "$DIR/shell"; echo started >> "$DIR/ledger"; read x < "$DIR/gate"`)
 	w.kill()
-	w.open("gate") // the shell ends
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	settled := make(chan engine.Settlement)
-	go func() { settled <- w.settle(ctx) }()
-	eventually(t, "somebody is waited for", func() bool { return strings.Contains(w.rec.Output(), "(pid ") })
+	w.open("gate")
+	shell, err := os.ReadFile(filepath.Join(w.dir, "shell"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the shell ends", func() bool { return ended(strings.TrimSpace(string(shell))) })
+	settled := make(chan engine.Settlement, 1)
+	go func() { settled <- w.settle(context.Background()) }()
+	eventually(t, "somebody is waited for", func() bool { return len(settled) > 0 || strings.Contains(w.rec.Output(), "(pid ") })
+	select {
+	case s := <-settled:
+		t.Fatalf("nobody is found: %+v", s)
+	default:
+	}
 	w.open("back-gate")
 	if s := <-settled; !s.Dead {
 		t.Errorf("%+v", s)
@@ -270,6 +291,18 @@ func TestAnAuthorsIdempotentStepWaitsForItsOrphanBeforeItRunsAgain(t *testing.T)
 	b, err := os.ReadFile(filepath.Join(w.dir, "ledger"))
 	if err != nil || string(b) != "started\ndone\nagain\n" {
 		t.Errorf("%q %v", b, err)
+	}
+}
+
+func TestAProbeLeavesNoTrace(t *testing.T) {
+	s := newStep(t, engine.Record{"argv": engine.List{"sleep", "0.6"}})
+	s.env.Call.Class, s.env.Call.Token, s.env.Call.Attempt = engine.ClassRead, "", 0
+	s.rec.OnNote = func(engine.Value) error { return errors.New("a probe has nothing to note") }
+	if o := s.op.Execute(t.Context(), s.env); o.Err != "" {
+		t.Error(o.Err)
+	}
+	if files, err := os.ReadDir(s.env.Scratch); err != nil || len(files) > 0 {
+		t.Errorf("%v %v", files, err)
 	}
 }
 
