@@ -187,7 +187,7 @@ func (w *walk) read(ctx context.Context, c engine.Execute) error {
 	case w.looker == nil:
 		return w.apply(engine.Assumed{Step: c.Step, After: c.Step, State: engine.OK})
 	case after != "":
-		s.KnownAfter = after
+		s.KnownAfter, s.Why = after, "known after step "+after
 		if unknownIn(c.Params) == "" {
 			w.look(ctx, s, c.Call)
 		}

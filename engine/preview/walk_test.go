@@ -143,11 +143,11 @@ func TestWhatAnEffectWouldChangeIsKnownAfterIt(t *testing.T) {
 	)
 	expect(t, p, `before would
 w would
-after would after w
+after would after w: known after step w
 other would
 uses would after w: what it does exactly is known after step w
 cmd would
-last would after cmd
+last would after cmd: known after step cmd
 `)
 	if strings.Contains(strings.Join(l.asked, ","), "execute after") {
 		t.Error("a read that an earlier step would change decided something")
@@ -161,7 +161,7 @@ func TestAnUndecidableWhenShowsBothBranches(t *testing.T) {
 	group := &engine.Step{ID: "g", Group: engine.BlockGroup, AtOnce: 1, When: result{id: "after", name: "yes"}, Steps: []*engine.Step{leaf("in", engine.ClassRead, "x")}}
 	p := plan(t, &looker{}, leaf("w", engine.ClassTransactional, "db"), leaf("after", engine.ClassRead, "db"), yes, no, group)
 	expect(t, p, `w would
-after would after w
+after would after w: known after step w
 yes would maybe after w: whether it runs is known after step w
 no skip: when false is false
 g would maybe after w: whether it runs is known after step w
@@ -211,5 +211,5 @@ func TestALoopOverWhatIsNotKnownIsShownAsOne(t *testing.T) {
 	each := leaf("each", engine.ClassIdempotent, "db")
 	each.ForEach = &engine.Template{Expr: result{id: "after", name: "n"}}
 	p := plan(t, &looker{}, leaf("w", engine.ClassTransactional, "db"), leaf("after", engine.ClassRead, "db"), each)
-	expect(t, p, "w would\nafter would after w\neach would after w: known after step w\n")
+	expect(t, p, "w would\nafter would after w: known after step w\neach would after w: known after step w\n")
 }
