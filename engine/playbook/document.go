@@ -1,11 +1,11 @@
 package playbook
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"regexp"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -115,7 +115,7 @@ var syntaxHints = []struct {
 // firstBadLine is the line after the longest beginning of the text that is YAML. Each try costs a
 // parse, so a long file is tried from its end as far as a budget goes, and then by halves.
 func (d *document) firstBadLine() int {
-	budget := 8 * MaxFile
+	budget := 2 * MaxFile
 	last := len(d.src.lines)
 	good := 0
 	for n := last - 1; n > 0; n-- {
@@ -321,6 +321,7 @@ func (d *document) entries(n *yaml.Node, what string) (fields, bool) {
 		d.node(n, "", "%s must be a mapping, not %s", what, wordFor(n))
 		return out, false
 	}
+	out.list = make([]field, 0, len(n.Content)/2)
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		if k := n.Content[i]; k.Kind == yaml.ScalarNode && k.Tag != "!!merge" && (len(n.Content) > 64 || out.get(k.Value) == nil) {
 			out.list = append(out.list, field{k, n.Content[i+1]})
@@ -375,30 +376,26 @@ func contains(words []string, word string) bool {
 
 // canonical writes a node so that two that say the same are the same text: without comments, styles
 // and the order of keys. Keys in without are left out of the mapping itself.
-func canonical(b *bytes.Buffer, n *yaml.Node, without ...string) {
+func canonical(b []byte, n *yaml.Node, without ...string) []byte {
 	switch n.Kind {
 	case yaml.MappingNode:
-		b.WriteByte('{')
+		b = append(b, '{')
 		for _, i := range keyOrder(n) {
 			if contains(without, n.Content[i].Value) {
 				continue
 			}
-			canonical(b, n.Content[i])
-			b.WriteByte(':')
-			canonical(b, n.Content[i+1])
-			b.WriteByte(',')
+			b = append(canonical(b, n.Content[i]), ':')
+			b = append(canonical(b, n.Content[i+1]), ',')
 		}
-		b.WriteByte('}')
+		return append(b, '}')
 	case yaml.SequenceNode:
-		b.WriteByte('[')
+		b = append(b, '[')
 		for _, c := range n.Content {
-			canonical(b, c)
-			b.WriteByte(',')
+			b = append(canonical(b, c), ',')
 		}
-		b.WriteByte(']')
-	default:
-		fmt.Fprintf(b, "%s%q", n.Tag, n.Value)
+		return append(b, ']')
 	}
+	return strconv.AppendQuote(append(b, n.Tag...), n.Value)
 }
 
 // keyOrder gives the places of a mapping's keys in the order of the alphabet.

@@ -13,6 +13,9 @@ type source struct {
 	file  string
 	text  string
 	lines []int // where each line begins, in bytes
+	// The place that was looked for last. Places are mostly looked for in the order of the file, and a
+	// file may be one long line.
+	line0, column0, at0 int
 }
 
 func newSource(file, text string) *source {
@@ -53,14 +56,15 @@ func (s *source) offset(line, column int) int {
 	if line > len(s.lines) {
 		return len(s.text)
 	}
-	at := s.lines[line-1]
-	for range column - 1 {
-		if at >= len(s.text) {
-			break
-		}
+	at, from := s.lines[line-1], 1
+	if line == s.line0 && column >= s.column0 {
+		at, from = s.at0, s.column0
+	}
+	for ; from < column && at < len(s.text); from++ {
 		_, size := utf8.DecodeRuneInString(s.text[at:])
 		at += size
 	}
+	s.line0, s.column0, s.at0 = line, from, at
 	return at
 }
 

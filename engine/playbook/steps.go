@@ -1,7 +1,6 @@
 package playbook
 
 import (
-	"bytes"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -130,9 +129,7 @@ func stateNames() []string {
 }
 
 func digestOf(n *yaml.Node) string {
-	var b bytes.Buffer
-	canonical(&b, n, "block", "parallel", "undo", "always")
-	return engine.Digest(b.String())
+	return engine.Digest(string(canonical(nil, n, "block", "parallel", "undo", "always")))
 }
 
 func (l *loader) identity(f fields, s *engine.Step) {

@@ -46,7 +46,11 @@ func (m *Mistake) Error() string { return m.Message }
 type Compiler struct {
 	zone   *time.Location
 	config *conf.Config
+	read   map[string]ast.Node // texts that were read already; steps often say the same
 }
+
+// maxRead bounds what a compiler remembers.
+const maxRead = 1000
 
 // NewCompiler makes a compiler whose expressions see times in the given zone; nil is UTC.
 func NewCompiler(zone *time.Location) *Compiler {
@@ -58,7 +62,7 @@ func NewCompiler(zone *time.Location) *Compiler {
 	for _, f := range builtin.Builtins {
 		config.Disabled[f.Name] = true
 	}
-	return &Compiler{zone: zone, config: config}
+	return &Compiler{zone: zone, config: config, read: map[string]ast.Node{}}
 }
 
 // Expression is a compiled expression. It never changes and may be used by many goroutines.
@@ -145,8 +149,14 @@ func (c *Compiler) parse(source string) (root ast.Node, wrong *Mistake) {
 			root, wrong = nil, &Mistake{Message: "the expression cannot be read", Width: len(source)}
 		}
 	}()
+	if tree, ok := c.read[source]; ok {
+		return tree, nil
+	}
 	tree, err := parser.ParseWithConfig(source, c.config)
 	if err == nil {
+		if len(c.read) < maxRead {
+			c.read[source] = tree.Node
+		}
 		return tree.Node, nil
 	}
 	var where *file.Error
