@@ -1,0 +1,279 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/handrail-dev/handrail/cmd/internal/secrets"
+	"github.com/handrail-dev/handrail/cmd/internal/view"
+	"github.com/handrail-dev/handrail/engine"
+	"github.com/handrail-dev/handrail/engine/journal"
+	"github.com/handrail-dev/handrail/engine/playbook"
+)
+
+// app is one invocation.
+type app struct {
+	surroundings
+	screen io.Writer // stderr itself, which may be a terminal
+	masker secrets.Masker
+	dir    string // -C
+	output string // -o
+
+	mu       sync.Mutex
+	onSignal func() // what the next signal does
+
+	catalogue func() *playbook.Catalogue
+	store     *journal.Store
+}
+
+func newApp(s surroundings) *app {
+	a := &app{surroundings: s, screen: s.stderr}
+	a.stdout, a.stderr = masked{&a.masker, s.stdout}, masked{&a.masker, s.stderr}
+	a.catalogue = sync.OnceValue(loadCatalogue)
+	return a
+}
+
+// masked is a stream in which no secret is seen. Whoever writes to it writes whole lines.
+type masked struct {
+	set *secrets.Masker
+	to  io.Writer
+}
+
+func (m masked) Write(p []byte) (int, error) {
+	if _, err := io.WriteString(m.to, m.set.Text(string(p))); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// listen takes in signals until stop is called. A signal ends the context, unless a run has said what
+// it does instead.
+func (a *app) listen(ctx context.Context) (_ context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	a.onSignal = func() { cancel(ended(exitInterrupted)) }
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case s := <-a.signals:
+				if s == syscall.SIGHUP || s == syscall.SIGPIPE {
+					continue
+				}
+				a.mu.Lock()
+				f := a.onSignal
+				a.mu.Unlock()
+				f()
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return ctx, func() { cancel(nil); <-done }
+}
+
+// takeSignals lets f say what a signal does, until giveBack is called.
+func (a *app) takeSignals(f func()) (giveBack func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	before := a.onSignal
+	a.onSignal = f
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.onSignal = before
+	}
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "handrail",
+		Short:         "Runs disaster-recovery and maintenance playbooks, and survives its own crashes",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.PersistentFlags().StringVarP(&a.dir, "directory", "C", "", "folder against which relative paths are taken")
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fmt.Errorf("%w; see: %s --help", err, c.CommandPath())
+	})
+	for _, add := range []func() *cobra.Command{
+		a.listCommand, a.describeCommand, a.validateCommand, a.planCommand, a.runCommand, a.resumeCommand,
+		a.runsCommand, a.showCommand, a.logsCommand, a.approveCommand, a.rejectCommand, a.resolveCommand,
+		a.cancelCommand, a.auditCommand, a.schemaCommand, a.kindsCommand, a.initCommand, a.versionCommand,
+	} {
+		root.AddCommand(add())
+	}
+	return root
+}
+
+// outputFlag adds -o to a command.
+func (a *app) outputFlag(c *cobra.Command) {
+	c.Flags().StringVarP(&a.output, "output", "o", "text", "text or json")
+	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	check := c.PreRunE
+	c.PreRunE = func(c *cobra.Command, args []string) error {
+		if a.output != "text" && a.output != "json" {
+			return fmt.Errorf("-o %s: there are text and json", a.output)
+		}
+		if check != nil {
+			return check(c, args)
+		}
+		return nil
+	}
+}
+
+func (a *app) json() bool { return a.output == "json" }
+
+// say writes a line for the person, beside the answer. A screen that is gone stops nothing.
+func (a *app) say(format string, args ...any) {
+	_, _ = fmt.Fprintf(a.stderr, format+"\n", args...)
+}
+
+// complain says what is wrong; mistakes in files come with their lines.
+func (a *app) complain(err error) {
+	found := playbook.Diagnostics(err)
+	for i, d := range found {
+		if i > 0 {
+			a.say("")
+		}
+		a.say("%s", strings.TrimRight(d.Render(), "\n"))
+	}
+	if len(found) == 0 {
+		a.say("handrail: %s", err)
+	}
+}
+
+func (a *app) lookup(name string) string {
+	v, _ := a.env(name)
+	return v
+}
+
+// base is the folder against which relative paths are taken.
+func (a *app) base() (string, error) {
+	dir, err := filepath.Abs(a.dir)
+	if err != nil {
+		return "", fmt.Errorf("find the current folder: %w", err)
+	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return "", fmt.Errorf("-C %s: there is no such folder", a.dir)
+	}
+	return dir, nil
+}
+
+// in takes a relative path against -C.
+func (a *app) in(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(a.dir, path)
+}
+
+// me is who runs this process.
+func (a *app) me() engine.Person {
+	p := engine.Person{PID: os.Getpid(), User: a.lookup("USER")}
+	if u, err := user.Current(); err == nil {
+		p.User = u.Username
+	}
+	if behind := a.lookup("SUDO_USER"); behind != "" && behind != p.User {
+		p.User = behind + " as " + p.User
+	}
+	p.Host, _ = os.Hostname() // empty says it all
+	return p
+}
+
+// state is the state folder.
+func (a *app) state() (*journal.Store, error) {
+	if a.store != nil {
+		return a.store, nil
+	}
+	path := a.lookup("HANDRAIL_STATE")
+	switch {
+	case path != "":
+	case a.lookup("XDG_STATE_HOME") != "":
+		path = filepath.Join(a.lookup("XDG_STATE_HOME"), "handrail")
+	case os.Geteuid() == 0:
+		path = "/var/lib/handrail"
+	case a.lookup("HOME") != "":
+		path = filepath.Join(a.lookup("HOME"), ".local", "state", "handrail")
+	default:
+		return nil, errors.New("there is no place for the state of runs: set HANDRAIL_STATE to a folder")
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("state folder: %w", err)
+	}
+	a.store = journal.OpenStore(path)
+	return a.store, nil
+}
+
+// Where locks are kept for the whole host: the second is for machines where only root may use the first.
+const (
+	hostLocks  = "/var/lock/handrail"
+	spareLocks = "/tmp/handrail-locks"
+)
+
+// locks are where runs lock each other out: for the whole host, and in the state folder, so that a reboot
+// that empties the first frees nothing.
+func (a *app) locks(s *journal.Store) *journal.Locks {
+	var folders []journal.LockFolder
+	shared := func(path string) { folders = append(folders, journal.LockFolder{Path: path, Shared: true}) }
+	if named := a.lookup("HANDRAIL_LOCKS"); named != "" {
+		shared(named)
+	} else {
+		host := usable(hostLocks)
+		if host {
+			shared(hostLocks)
+		}
+		// A user for whom the first was not usable may have locks in the second.
+		if _, err := os.Lstat(spareLocks); err == nil || !host {
+			shared(spareLocks)
+		}
+	}
+	own := journal.LockFolder{Path: filepath.Join(s.Path(), "locks")}
+	return journal.NewLocks(append(folders, own), journal.RunOver)
+}
+
+// usable: the folder is there, or can be made by this user.
+func usable(dir string) bool {
+	if info, err := os.Lstat(dir); err == nil {
+		return info.IsDir()
+	}
+	return writable(filepath.Dir(dir))
+}
+
+// terminal tells whether a stream is one, and how to ask for its width.
+func terminal(stream any) (fd int, ok bool) {
+	f, isFile := stream.(*os.File)
+	if !isFile {
+		return 0, false
+	}
+	fd = int(f.Fd())
+	return fd, term.IsTerminal(fd)
+}
+
+// style says how a stream is written to. NO_COLOR is obeyed.
+func (a *app) style(stream io.Writer) view.Style {
+	if m, ok := stream.(masked); ok {
+		stream = m.to
+	}
+	_, tty := terminal(stream)
+	return view.Style{Colour: tty && a.lookup("NO_COLOR") == "" && a.lookup("TERM") != "dumb"}
+}
+
+// attended: somebody sits at a terminal who can be asked.
+func (a *app) attended() bool {
+	_, in := terminal(a.stdin)
+	_, out := terminal(a.screen)
+	return in && out
+}

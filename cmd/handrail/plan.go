@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/handrail-dev/handrail/cmd/internal/view"
+	"github.com/handrail-dev/handrail/engine"
+	"github.com/handrail-dev/handrail/engine/preview"
+	"github.com/handrail-dev/handrail/steps"
+	"github.com/handrail-dev/handrail/steps/all"
+)
+
+func (a *app) planCommand() *cobra.Command {
+	var g given
+	var offline bool
+	c := &cobra.Command{
+		Use: "plan NAME", Short: "Say what a run would do to the system as it is now, and change nothing", Args: cobra.ExactArgs(1),
+		Long:              "Walks the playbook with connections that can only read. Exits 0 when every step could be judged, 1 when not.",
+		ValidArgsFunction: a.completePlaybooks,
+		RunE:              func(c *cobra.Command, args []string) error { return a.plan(c.Context(), args[0], g, offline) },
+	}
+	a.givenFlags(c, &g)
+	c.Flags().BoolVar(&offline, "offline", false, "ask no target; judge by the file alone")
+	a.outputFlag(c)
+	return c
+}
+
+func (a *app) plan(ctx context.Context, name string, g given, offline bool) error {
+	l, err := a.load(name, g.env)
+	if err != nil {
+		return err
+	}
+	inputs, err := a.inputs(l.pb, g)
+	if err != nil {
+		return err
+	}
+	p, err := a.makePlan(ctx, l, inputs, offline)
+	if err != nil {
+		return err
+	}
+	p.LastRuns = a.lastRuns(l.pb.Name)
+	if a.json() {
+		err = view.PlanJSON(a.stdout, p)
+	} else {
+		err = view.PlanText(a.stdout, p)
+	}
+	if err != nil {
+		return err
+	}
+	if !p.Judged() {
+		return ended(exitFailed)
+	}
+	return nil
+}
+
+func (a *app) makePlan(ctx context.Context, l *loaded, inputs engine.Record, offline bool) (*preview.Plan, error) {
+	start := engine.RunStarted{Playbook: l.pb.Name, PlaybookDigest: l.pb.Digest, Inputs: engine.Typed{V: inputs},
+		Started: a.now().UTC(), By: a.me(), Version: version, Run: "plan"}
+	if l.env != nil {
+		start.Environment, start.EnvDigest = l.env.Name, l.env.Digest
+	}
+	g := engine.Given{Inputs: secretInputs(inputs), Preview: true}
+	if offline {
+		g.Secrets, g.Targets = unknownSecrets(l.pb), unknownTargets(l.pb)
+		return preview.Make(ctx, l.pb, start, g, nil)
+	}
+	r, err := a.reach(ctx, l, true)
+	if err != nil {
+		return nil, err
+	}
+	base, err := a.base()
+	if err != nil {
+		return nil, err
+	}
+	g.Secrets, g.Targets = r.secrets, r.shown
+	x := steps.NewExecutor(all.Kinds(), r.targets, steps.ReadOnly)
+	x.Run, x.Dir = "plan", base
+	p, err := preview.Make(ctx, l.pb, start, g, x)
+	if p != nil {
+		p.Warnings = append(p.Warnings, r.warnings...)
+	}
+	return p, errors.Join(err, x.Close())
+}
+
+// lastRuns are the last runs of a playbook. A plan is made without them where they cannot be read.
+func (a *app) lastRuns(name string) []preview.LastRun {
+	const most, look = 3, 200
+	s, err := a.state()
+	if err != nil {
+		return nil
+	}
+	ids, err := s.List()
+	if err != nil {
+		a.say("warning: %s", err)
+		return nil
+	}
+	var out []preview.LastRun
+	for _, id := range ids[:min(len(ids), look)] {
+		sum, err := s.Summary(id)
+		if err != nil || sum.Playbook != name {
+			continue
+		}
+		last := preview.LastRun{ID: id, State: sum.State, Started: sum.Started}
+		if !sum.Finished.IsZero() {
+			last.Took = sum.Finished.Sub(sum.Started)
+		}
+		if out = append(out, last); len(out) == most {
+			break
+		}
+	}
+	return out
+}
+
+func unknownSecrets(pb *engine.Playbook) engine.Record {
+	out := engine.Record{}
+	for name := range pb.Secrets {
+		out[name] = engine.Unknown{}
+	}
+	return out
+}
+
+func unknownTargets(pb *engine.Playbook) engine.Record {
+	out := engine.Record{}
+	for _, t := range pb.Targets {
+		out[t.Name] = engine.Unknown{}
+	}
+	return out
+}
