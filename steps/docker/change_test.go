@@ -172,7 +172,9 @@ func TestRestartThatTheEngineIsBusyWithIsWaitedForAfterACrash(t *testing.T) {
 		return err == nil && begun
 	})
 	crash()
-	<-sent
+	if err := <-sent; err == nil {
+		t.Fatal("the engine was done before the crash")
+	}
 
 	again := w.step("restart", params)
 	again.env.Call.Seen, again.env.Again = s.env.Call.Seen, true

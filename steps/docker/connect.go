@@ -165,7 +165,7 @@ func (c *connection) explain(ctx context.Context, err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, errRefused):
-		return fmt.Errorf("Docker engine at %s: %w", c.host, refusal(err))
+		return refusal(err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		if cause := context.Cause(ctx); cause != nil {
 			return fmt.Errorf("waiting for the Docker engine at %s was ended: %w", c.host, cause)
@@ -216,14 +216,11 @@ func (s said) Unwrap() error { return s.error }
 
 // refusal is the guard's own error, without what the client wraps around it.
 func refusal(err error) error {
-	for err != nil {
-		next := errors.Unwrap(err)
-		if next == nil || errors.Is(next, errRefused) && next == errRefused {
-			return err
-		}
-		err = next
+	var r refusedError
+	if errors.As(err, &r) {
+		return r
 	}
-	return errRefused
+	return err
 }
 
 func notFound(err error) bool { return cerrdefs.IsNotFound(err) }

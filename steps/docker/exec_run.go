@@ -235,8 +235,10 @@ func (r *running) drain(ctx context.Context, drained <-chan error) {
 	ctx, cancel := context.WithTimeout(ctx, startSettle)
 	defer cancel()
 	select {
-	case <-drained:
+	case err := <-drained:
+		r.lost = err != nil
 	case <-ctx.Done():
+		r.lost = true
 	}
 }
 

@@ -13,6 +13,12 @@ import (
 // errRefused is what a read-only connection answers to anything that is not known to read.
 var errRefused = errors.New("the connection is read-only")
 
+// refusedError says what was refused.
+type refusedError struct{ what string }
+
+func (r refusedError) Error() string { return errRefused.Error() + ": " + r.what }
+func (refusedError) Unwrap() error   { return errRefused }
+
 // readPaths are the requests that read, without the version prefix. Anything not listed writes, or
 // may one day: /containers/x/archive mounts the container, /containers/x/attach/ws reaches its stdin.
 var readPaths = regexp.MustCompile(`^/(_ping|version|info|events|networks|volumes|` +
@@ -45,7 +51,7 @@ type guard struct{ next http.RoundTripper }
 
 func (g guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !reads(req) {
-		return nil, fmt.Errorf("%w: %s %s was not sent", errRefused, req.Method, req.URL.Path)
+		return nil, refusedError{fmt.Sprintf("%s %s was not sent to the Docker engine", req.Method, req.URL.Path)}
 	}
 	return g.next.RoundTrip(req.WithContext(context.WithValue(req.Context(), passed{}, true)))
 }
@@ -62,7 +68,7 @@ type dial func(ctx context.Context, network, address string) (net.Conn, error)
 func guarded(next dial) dial {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		if ctx.Value(passed{}) == nil {
-			return nil, fmt.Errorf("%w: a hijacked connection was not opened", errRefused)
+			return nil, refusedError{"a hijacked connection to the Docker engine was not opened"}
 		}
 		return next(ctx, network, address)
 	}

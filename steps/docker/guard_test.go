@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -46,7 +47,10 @@ func (w *world) allEvents(since time.Time, only ...filters.KeyValuePair) []strin
 		select {
 		case m := <-messages:
 			out = append(out, string(m.Action))
-		case <-errs:
+		case err := <-errs:
+			if !errors.Is(err, io.EOF) {
+				w.t.Errorf("events: %v", err)
+			}
 			return out
 		}
 	}

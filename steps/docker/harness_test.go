@@ -61,7 +61,7 @@ func (w *world) removeAll() {
 	}
 	for _, c := range all {
 		if len(c.Names) > 0 && strings.HasPrefix(c.Names[0], "/"+w.prefix) {
-			if err := w.plain.ContainerRemove(ctx, c.ID, apicontainer.RemoveOptions{Force: true, RemoveVolumes: true}); err != nil && !client.IsErrNotFound(err) {
+			if err := w.plain.ContainerRemove(ctx, c.ID, apicontainer.RemoveOptions{Force: true, RemoveVolumes: true}); err != nil && !notFound(err) {
 				w.t.Errorf("remove %s: %v", c.Names[0], err)
 			}
 		}
@@ -113,7 +113,7 @@ func (w *world) inspect(name string) apicontainer.InspectResponse {
 func (w *world) exists(name string) bool {
 	w.t.Helper()
 	_, err := w.plain.ContainerInspect(context.Background(), name)
-	if err != nil && !client.IsErrNotFound(err) {
+	if err != nil && !notFound(err) {
 		w.t.Fatal(err)
 	}
 	return err == nil

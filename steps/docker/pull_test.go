@@ -93,11 +93,19 @@ func TestPullBringsWhatTheRegistryHas(t *testing.T) {
 	w := newWorld(t)
 	r := newHub(w)
 	ref := strings.TrimPrefix(r.URL, "http://") + "/" + w.prefix + ":1"
-	t.Cleanup(func() { _, _ = w.plain.ImageRemove(context.Background(), ref, image.RemoveOptions{Force: true}) })
+	ids := map[string]bool{} // a tag that moves on leaves the image before it behind
+	t.Cleanup(func() {
+		for id := range ids {
+			if _, err := w.plain.ImageRemove(context.Background(), id, image.RemoveOptions{Force: true}); err != nil {
+				t.Errorf("remove the test's image: %v", err)
+			}
+		}
+	})
 	pull := func(policy string) engine.Record {
 		t.Helper()
 		s := w.step("pull", engine.Record{"pull": engine.List{ref}, "policy": policy})
 		out := s.ok()
+		ids[out["images"].(engine.List)[0].(engine.Record)["id"].(string)] = true
 		if len(out["changed"].(engine.List)) > 0 {
 			w.says(strings.Join(s.seat.progress, " "), "bytes")
 		}

@@ -11,19 +11,17 @@ const tailBytes = 64 << 10
 // tail passes on what is written and keeps the end of it, in memory that does not grow. It is used
 // by one goroutine at a time.
 type tail struct {
-	next  io.Writer
-	ring  []byte
-	at    int  // where the next byte goes
-	full  bool // the ring has been filled once
-	wrote int64
-	err   error // of next; the stream is drained all the same, so that the command is not blocked
+	next io.Writer
+	ring []byte
+	at   int   // where the next byte goes
+	full bool  // the ring has been filled once
+	err  error // of next; the stream is drained all the same, so that the command is not blocked
 }
 
 func newTail(next io.Writer) *tail { return &tail{next: next} }
 
 func (t *tail) Write(p []byte) (int, error) {
 	n := len(p)
-	t.wrote += int64(n)
 	if t.err == nil {
 		_, t.err = t.next.Write(p)
 	}
