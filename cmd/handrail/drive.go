@@ -52,8 +52,9 @@ func (s *session) driveWith(ctx context.Context, x *steps.Executor) (engine.RunS
 	if ctx.Err() != nil { // a signal came before there was a driver to tell
 		signals <- local.Drain
 	}
+	events, executor := withCrashPoints(s.journal, x)
 	d := &local.Driver{
-		Run: s.run, Journal: s.journal, Executor: x, Clock: local.SystemClock(), Random: rand.Float64,
+		Run: s.run, Journal: events, Executor: executor, Clock: local.SystemClock(), Random: rand.Float64,
 		Requests: requests, Signals: signals, Observe: s.observe, Mask: s.app.masker.Text, Logs: s.log,
 	}
 	if s.app.attended() && !s.app.json() {

@@ -1,0 +1,101 @@
+//go:build crashpoints
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/handrail-dev/handrail/engine"
+	"github.com/handrail-dev/handrail/engine/local"
+)
+
+// withCrashPoints is for the tests that kill the engine: around every write, sync and effect there is a
+// numbered point, and the process kills itself with SIGKILL at the one that HANDRAIL_CRASH_POINT
+// names. Each point that was passed is a line in the file that HANDRAIL_CRASH_LOG names.
+func withCrashPoints(j local.Journal, x local.Executor) (local.Journal, local.Executor) {
+	p := &points{}
+	p.deadly, _ = strconv.Atoi(os.Getenv("HANDRAIL_CRASH_POINT"))
+	if name := os.Getenv("HANDRAIL_CRASH_LOG"); name != "" {
+		f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+		if err != nil {
+			panic(err)
+		}
+		p.log = f
+	}
+	return crashingJournal{j, p}, crashingExecutor{x, p}
+}
+
+type points struct {
+	mu     sync.Mutex
+	passed int
+	deadly int
+	log    *os.File
+}
+
+func (p *points) at(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.passed++
+	if p.log != nil {
+		fmt.Fprintf(p.log, "%d "+format+"\n", append([]any{p.passed}, args...)...)
+	}
+	if p.passed == p.deadly {
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {} // until the signal arrives
+	}
+}
+
+type crashingJournal struct {
+	local.Journal
+	p *points
+}
+
+func (j crashingJournal) Append(events []engine.Stamped, sync bool) error {
+	names := make([]string, len(events))
+	for i, e := range events {
+		names[i] = strings.TrimSpace(engine.EventName(e.Event) + " " + engine.EventStep(e.Event))
+	}
+	what := strings.Join(names, ", ")
+	j.p.at("before writing [%s]", what)
+	if err := j.Journal.Append(events, false); err != nil {
+		return err
+	}
+	if !sync {
+		return nil
+	}
+	j.p.at("before syncing [%s]", what)
+	err := j.Journal.Append(nil, true)
+	j.p.at("after syncing [%s]", what)
+	return err
+}
+
+type crashingExecutor struct {
+	local.Executor
+	p *points
+}
+
+func (x crashingExecutor) Execute(ctx context.Context, c engine.Execute, a engine.Attendant) engine.Outcome {
+	x.p.at("before %s of %s", c.Class, c.Step)
+	o := x.Executor.Execute(ctx, c, a)
+	x.p.at("after %s of %s", c.Class, c.Step)
+	return o
+}
+
+func (x crashingExecutor) Settle(ctx context.Context, c engine.Settle, a engine.Attendant) engine.Settlement {
+	x.p.at("before settling %s", c.Step)
+	s := x.Executor.Settle(ctx, c, a)
+	x.p.at("after settling %s", c.Step)
+	return s
+}
+
+func (x crashingExecutor) Prepare(ctx context.Context, c engine.Prepare) (engine.Preparation, error) {
+	p, err := x.Executor.Prepare(ctx, c)
+	x.p.at("after preparing %s", c.Step)
+	return p, err
+}
