@@ -6,7 +6,8 @@ import (
 )
 
 // CheckAdoption says whether a run may go on under a corrected playbook: every step that has ended well,
-// or whose effect may have happened, must say the same as before. All that differ are in the error.
+// or has an effect that stands, or may be under way, must say the same as before. A step that failed is tried
+// again in any case, and may be corrected. All that differ are in the error.
 // Whether the order of the steps still fits is shown by replaying the journal under next.
 func (r *Run) CheckAdoption(next *Playbook) error {
 	if next.Name != r.pb.Name {
@@ -17,7 +18,7 @@ func (r *Run) CheckAdoption(next *Playbook) error {
 	var errs []error
 	for _, path := range sortedPaths(r.nodes) {
 		n := r.nodes[path]
-		if n.def.Digest == "" || n.state == Pending || n.state == Failed && n.effect == EffectNone {
+		if n.def.Digest == "" || n.state == Pending || n.state == Failed && n.effect != EffectStands {
 			continue
 		}
 		switch s := steps[n.def.ID]; {

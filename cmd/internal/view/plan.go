@@ -99,9 +99,13 @@ func planStep(b *strings.Builder, s preview.Step) {
 	}
 }
 
-// indented keeps a text of several lines in its column.
+// indented keeps a text of several lines in its column. What a target says cannot move the cursor.
 func indented(s, prefix string) string {
-	return strings.ReplaceAll(strings.TrimRight(s, "\n"), "\n", "\n"+prefix)
+	lines := strings.Split(strings.TrimRight(s, "\n"), "\n")
+	for i := range lines {
+		lines[i] = printable(lines[i])
+	}
+	return strings.Join(lines, "\n"+prefix)
 }
 
 func figure(f engine.Figure) string {
