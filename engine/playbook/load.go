@@ -28,6 +28,7 @@ type loader struct {
 	declared    map[string]SecretSource // nil: not known
 	usedSecrets map[string]engine.Pos   // nil: nobody asks
 	current     *yaml.Node              // the scalar that is being compiled
+	skipped     bool                    // a step or probe could not be read as far as its expressions
 }
 
 type inputInfo struct {
@@ -96,7 +97,8 @@ func (l *loader) playbook(pb *engine.Playbook) {
 		pb.Always = l.steps(always, "always", top.child())
 	}
 	for _, in := range l.inputs {
-		if !in.used {
+		// What could not be read may have used it.
+		if !in.used && !(l.skipped && strings.Contains(l.src.text, "inputs."+in.key.Value)) {
 			l.node(in.key, "use it as inputs."+in.key.Value+", or take it away", "the input %s is not used", in.key.Value)
 		}
 	}

@@ -30,6 +30,7 @@ func fullName(kind string, op *engine.Operation) string {
 func (l *loader) operation(k *engine.Kind, e *field, names *names) *chosen {
 	op := l.choose(k, e)
 	if op == nil {
+		l.skipped = true
 		return nil
 	}
 	before := len(l.found) + l.more
@@ -250,6 +251,7 @@ func (l *loader) probe(n *yaml.Node, what string, outer *names) *engine.Probe {
 		return nil
 	}
 	var kind *field
+	known := true // every key
 	kinds := l.cat.kindNames()
 	for i, e := range f.list {
 		switch {
@@ -258,10 +260,15 @@ func (l *loader) probe(n *yaml.Node, what string, outer *names) *engine.Probe {
 		case contains(kinds, e.key.Value):
 			l.node(e.key, "make two probes of it", "a probe asks one thing; this one has %s and %s", kind.key.Value, e.key.Value)
 		case !contains(probeKeys(), e.key.Value):
+			known = false
 			l.unknownKey(e.key, "a probe", append(append([]string(nil), kinds...), probeKeys()...))
 		}
 	}
 	if kind == nil {
+		l.skipped = true
+		if !known {
+			return nil
+		}
 		l.node(n, "give it one of: "+strings.Join(kinds, ", "), "the probe asks nothing")
 		return nil
 	}

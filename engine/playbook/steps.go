@@ -80,6 +80,8 @@ func (l *loader) step(n *yaml.Node, sc *scope) *engine.Step {
 	l.identity(f, s)
 	act, group := l.whatItDoes(f, s)
 	if act == nil && group == nil {
+		l.skipped = true
+		sc.declare(s, engine.Shape{Type: engine.TypeRecord, Open: true}) // so that what refers to it is not blamed
 		return nil
 	}
 	l.stepKeys(f, s, group != nil)

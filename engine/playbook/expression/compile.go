@@ -129,10 +129,10 @@ func (k *compilation) identifier(n *ast.IdentifierNode) operand {
 	if name == "null" {
 		return operand{shape: engine.Shape{Type: typeNull}, run: constant(nil)}
 	}
-	if _, ok := functions[name]; ok {
+	shape, namespace, wrong := k.names.Name(name)
+	if wrong != nil && IsFunction(name) { // a field of a result may have the name of a function
 		return k.wrong(n, "write "+name+"(…)", "%s is a function", name)
 	}
-	shape, namespace, wrong := k.names.Name(name)
 	if wrong != nil {
 		return k.reject(n, wrong)
 	}

@@ -96,7 +96,7 @@ func newWorld(t testing.TB) world {
 			"run":     engine.Record{"id": "r1", "started": start},
 			"big":     uint64(math.MaxUint64), "f": 0.1, "dec": decimal(t, "0.1"), "raw": engine.Bytes("abc"),
 			"unknown": engine.Unknown{After: "x"}, "partly": engine.Record{"a": int64(1), "b": engine.Unknown{After: "y"}},
-			"dur": 90 * time.Second, "at": start, "text": "Hello", "n": int64(7), "flag": true, "nothing": nil,
+			"dur": 90 * time.Second, "at": start, "text": "Hello", "values": engine.List{int64(5)}, "count": int64(2), "n": int64(7), "flag": true, "nothing": nil,
 		},
 	}
 }
@@ -191,6 +191,9 @@ func TestValues(t *testing.T) {
 		`dur / 2`:                               "45s",
 		`dur.Seconds()`:                         "90",
 		`at.AddDate(1, 0, 0).Format("2006-01")`: "2027-01",
+		// names of functions are free for values
+		`values[0] + count`:              "7",
+		`values({a: count(rows, true)})`: "[2]",
 		// texts and the rest
 		`text[1:3]`:                            "el",
 		`text matches "^H.*o$"`:                "true",

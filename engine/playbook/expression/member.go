@@ -29,11 +29,9 @@ func (k *compilation) chain(n *ast.ChainNode) operand {
 func (k *compilation) member(n *ast.MemberNode) operand {
 	name, named := n.Property.(*ast.StringNode)
 	if id, ok := n.Node.(*ast.IdentifierNode); ok && named && !k.isLocal(id.Value) {
-		if _, function := functions[id.Value]; !function {
-			_, namespace, wrong := k.names.Name(id.Value)
-			if wrong == nil && namespace {
-				return k.part(n, id.Value, name.Value)
-			}
+		_, namespace, wrong := k.names.Name(id.Value)
+		if wrong == nil && namespace {
+			return k.part(n, id.Value, name.Value)
 		}
 	}
 	_, chained := n.Node.(*ast.ChainNode)

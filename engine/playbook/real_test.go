@@ -1,0 +1,143 @@
+package playbook_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/handrail-dev/handrail/engine"
+	"github.com/handrail-dev/handrail/engine/playbook"
+	"github.com/handrail-dev/handrail/steps/all"
+)
+
+const root = "../.."
+
+func realCatalogue() *playbook.Catalogue {
+	var kinds []engine.Kind
+	for _, k := range all.Kinds() {
+		kinds = append(kinds, k.Define())
+	}
+	return playbook.NewCatalogue(kinds)
+}
+
+// targetNames are what the examples call the targets of their kinds.
+var targetNames = map[string]string{"sql": "db", "redis": "cache", "docker": "engine"}
+
+// TestExamplesOfTargetsLoad puts the example of each type of target into an environment.
+func TestExamplesOfTargetsLoad(t *testing.T) {
+	cat := realCatalogue()
+	for _, k := range cat.Kinds() {
+		for _, tt := range k.Targets {
+			text := fmt.Sprintf("targets:\n  name: {%s: %s}\nsecrets:\n", tt.Name, tt.Example)
+			for _, used := range regexp.MustCompile(`secrets\.(\w+)`).FindAllStringSubmatch(tt.Example, -1) {
+				text += "  " + used[1] + ": {env: X}\n"
+			}
+			text = strings.TrimSuffix(text, "secrets:\n")
+			if _, err := playbook.LoadEnvironment("staging.yaml", []byte(text), cat); err != nil {
+				t.Errorf("target %s of %s:\n%s", tt.Name, k.Name, rendered(err))
+			}
+		}
+	}
+}
+
+// TestExamplesOfTheKindsLoad loads the example of each operation in a playbook with one target for each
+// kind and the inputs that it uses.
+func TestExamplesOfTheKindsLoad(t *testing.T) {
+	cat := realCatalogue()
+	head := "playbook: test\ntargets:\n"
+	for _, k := range cat.Kinds() {
+		if len(k.Targets) > 0 {
+			head += fmt.Sprintf("  %s: %s\n", targetNames[k.Name], k.Targets[0].Name)
+		}
+	}
+	for _, k := range cat.Kinds() {
+		for _, o := range k.Operations {
+			text := head
+			for i, in := range regexp.MustCompile(`inputs\.(\w+)`).FindAllStringSubmatch(o.Example, -1) {
+				if i == 0 {
+					text += "inputs:\n"
+				}
+				text += "  " + in[1] + ": {type: string}\n"
+			}
+			text += "steps:\n  - " + o.Example + "\n"
+			if _, err := playbook.Load("test.yaml", []byte(text), cat, nil); err != nil {
+				t.Errorf("%s.%s:\n%s\n%s", k.Name, o.Name, o.Example, rendered(err))
+			}
+		}
+	}
+}
+
+// TestTheLanguagePageLoads loads every YAML block of docs/playbooks.md: whole playbooks and
+// environments as they are, lists of steps inside of a playbook that has what they use.
+func TestTheLanguagePageLoads(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(root, "docs/playbooks.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cat := realCatalogue()
+	schema := schemaOf(t, cat)
+	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(page), -1)
+	if len(blocks) < 10 {
+		t.Fatalf("%d blocks", len(blocks))
+	}
+	for i, b := range blocks {
+		text := b[1]
+		first, _, _ := strings.Cut(text, "\n")
+		wrong := strings.HasPrefix(first, "# refused")
+		switch {
+		case strings.HasPrefix(first, "# environments/"):
+			if _, err := playbook.LoadEnvironment("staging.yaml", []byte(text), cat); err != nil {
+				t.Errorf("block %d:\n%s\n%s", i, text, rendered(err))
+			}
+			continue
+		case !strings.Contains(text, "playbook: "):
+			text = "playbook: example\ninputs: {host: {type: string, default: a}}\nvars: {h: \"${{ inputs.host }}\"}\n" +
+				"targets: {db: mysql, cache: redis, engine: docker}\n" + ifMissing(text, "steps:\n") + text
+		}
+		_, err := playbook.Load("", []byte(text), cat, nil)
+		if (err != nil) != wrong {
+			t.Errorf("block %d:\n%s\n%s", i, text, rendered(err))
+		}
+		if v, ok := plainYAML(t, []byte(text)); ok && !wrong {
+			if err := schema.Validate(v); err != nil {
+				t.Errorf("block %d: the schema refuses it: %v", i, err)
+			}
+		}
+	}
+}
+
+func ifMissing(text, head string) string {
+	if strings.Contains("\n"+text, "\n"+head) {
+		return ""
+	}
+	return head
+}
+
+// TestShippedPlaybooksLoad loads what stands in playbooks/ and examples/, and holds it against the schema.
+func TestShippedPlaybooksLoad(t *testing.T) {
+	cat := realCatalogue()
+	schema := schemaOf(t, cat)
+	for _, pattern := range []string{"playbooks/*.yaml", "examples/*/playbooks/*.yaml"} {
+		files, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := playbook.Load(filepath.Base(file), text, cat, nil); err != nil {
+				t.Errorf("%s", rendered(err))
+				continue
+			}
+			v, _ := plainYAML(t, text)
+			if err := schema.Validate(v); err != nil {
+				t.Errorf("%s: the schema refuses it: %v", file, err)
+			}
+		}
+	}
+}
