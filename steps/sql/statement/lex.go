@@ -42,6 +42,8 @@ func (t Token) names() bool { return t.Kind == Word || t.Kind == Quoted || t.Kin
 type Error struct {
 	Offset  int
 	Message string
+
+	everywhere bool // it is a mistake in every grammar
 }
 
 func (e Error) Error() string { return e.Message }
@@ -116,7 +118,7 @@ func (x *lexer) next() (Token, bool, error) {
 	}
 	if x.at >= len(x.src) {
 		if x.opened > 0 {
-			return Token{}, false, Error{x.opened - 1, "this comment is not closed"}
+			return Token{}, false, Error{Offset: x.opened - 1, Message: "this comment is not closed"}
 		}
 		return Token{}, false, nil
 	}
@@ -139,7 +141,7 @@ func (x *lexer) blanks() error {
 			x.at += 2
 		case x.g != SQLite && (x.has("/*!") || x.has("/*M!")):
 			if x.opened > 0 {
-				return Error{x.at, "a conditional comment stands inside another"}
+				return Error{Offset: x.at, Message: "a conditional comment stands inside another"}
 			}
 			x.opened = x.at + 1
 			x.at += strings.IndexByte(x.src[x.at:], '!') + 1
@@ -149,7 +151,7 @@ func (x *lexer) blanks() error {
 		case x.has("/*") && !(x.g != SQLite && x.has("/*+")):
 			end := strings.Index(x.src[x.at+2:], "*/")
 			if end < 0 {
-				return Error{x.at, "this comment is not closed"}
+				return Error{Offset: x.at, Message: "this comment is not closed"}
 			}
 			x.at += end + 4
 		default:
@@ -216,13 +218,13 @@ func (x *lexer) quoted(quote byte, backslash bool) (string, error) {
 			b.WriteByte(c)
 		}
 	}
-	return "", Error{start, fmt.Sprintf("the %c that opens here is not closed", quote)}
+	return "", Error{Offset: start, Message: fmt.Sprintf("the %c that opens here is not closed", quote)}
 }
 
 func (x *lexer) bracketed() (Token, error) {
 	end := strings.IndexByte(x.src[x.at:], ']')
 	if end < 0 {
-		return Token{}, Error{x.at, "the [ that opens here is not closed"}
+		return Token{}, Error{Offset: x.at, Message: "the [ that opens here is not closed"}
 	}
 	name := x.src[x.at+1 : x.at+end]
 	x.at += end + 1
@@ -232,7 +234,7 @@ func (x *lexer) bracketed() (Token, error) {
 func (x *lexer) hint() (Token, error) {
 	end := strings.Index(x.src[x.at:], "*/")
 	if end < 0 {
-		return Token{}, Error{x.at, "this comment is not closed"}
+		return Token{}, Error{Offset: x.at, Message: "this comment is not closed"}
 	}
 	text := x.src[x.at : x.at+end+2]
 	x.at += end + 2

@@ -1,6 +1,7 @@
 package statement
 
 import (
+	"errors"
 	"strings"
 )
 
@@ -20,6 +21,10 @@ func Split(g Grammar, src string) ([]Part, error) {
 	parts, err := splitAs(MySQL, src)
 	if err == nil {
 		return parts, nil
+	}
+	var bad Error
+	if errors.As(err, &bad) && bad.everywhere {
+		return nil, err
 	}
 	if again, other := splitAs(SQLite, src); other == nil {
 		return again, nil
@@ -61,7 +66,7 @@ func splitAs(g Grammar, src string) ([]Part, error) {
 		}
 		if !ok {
 			if s.end == ";" && s.body.open() {
-				return nil, Error{s.body.start, "the BEGIN of this statement has no END"}
+				return nil, Error{Offset: s.body.start, Message: "the BEGIN of this statement has no END"}
 			}
 			s.cut()
 			return s.parts, nil
@@ -102,7 +107,7 @@ func (s *splitter) setDelimiter() error {
 	s.line()
 	fields := strings.Fields(s.src[start:s.at])
 	if len(fields) < 2 {
-		return Error{start, "DELIMITER names none: write DELIMITER // or the like, on a line of its own"}
+		return Error{Offset: start, Message: "DELIMITER names none: write DELIMITER // or the like, on a line of its own", everywhere: true}
 	}
 	s.end, s.delimiter = fields[1], fields[1]
 	if s.end == ";" {

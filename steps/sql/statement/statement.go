@@ -9,9 +9,23 @@ type Statement struct {
 	Class  Class
 }
 
-// Parse reads one statement and says what sort it is. A text with none in it, or with several, is an
-// [Error].
+// Parse reads one statement of a playbook and says what sort it is. A text with none in it, or with
+// several, is an [Error], and so is an argument without a name.
 func Parse(g Grammar, src string) (*Statement, error) {
+	s, err := ParseSent(g, src)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range s.Tokens {
+		if t.sign("?") {
+			return nil, Error{Offset: t.Start, Message: "arguments have names here: write :name and give it under `args:`"}
+		}
+	}
+	return s, nil
+}
+
+// ParseSent reads one statement as it is sent, with placeholders for its arguments.
+func ParseSent(g Grammar, src string) (*Statement, error) {
 	tokens, g, err := read(g, src)
 	if err != nil {
 		return nil, err
@@ -20,18 +34,13 @@ func Parse(g Grammar, src string) (*Statement, error) {
 		tokens = tokens[:len(tokens)-1]
 	}
 	if len(tokens) == 0 {
-		return nil, Error{0, "there is no statement in it"}
+		return nil, Error{Offset: 0, Message: "there is no statement in it"}
 	}
 	if !tokens[0].is("CREATE") { // the body of a routine may hold statements
 		for _, t := range tokens {
 			if t.sign(";") {
-				return nil, Error{t.Start, "one statement at a time: split it, or write it under `script:`"}
+				return nil, Error{Offset: t.Start, Message: "one statement at a time: split it, or write it under `script:`"}
 			}
-		}
-	}
-	for _, t := range tokens {
-		if t.sign("?") {
-			return nil, Error{t.Start, "arguments have names here: write :name and give it under `args:`"}
 		}
 	}
 	return &Statement{Source: src, Tokens: tokens, Class: classify(g, tokens)}, nil

@@ -1,0 +1,129 @@
+package sql
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/handrail-dev/handrail/engine"
+	"github.com/handrail-dev/handrail/steps"
+)
+
+const (
+	// patience bounds each wait for what must end soon: an answer to COMMIT, a statement that was
+	// killed, the session lock of a connection that is gone.
+	patience = 10 * time.Second
+	// idleConns are kept open between steps.
+	idleConns = 4
+)
+
+// Conn is the connection to one target.
+type Conn struct {
+	name     string
+	where    string // "mysql 127.0.0.1:3306", for messages; never a password
+	d        dialect
+	db       *sql.DB
+	access   steps.Access
+	patience time.Duration
+
+	mu       sync.Mutex
+	database string            // what names without one belong to
+	marked   map[string]string // by database: empty, there are markers; else why there cannot be any
+	tables   map[string]tableFacts
+	leaks    map[string][]string
+}
+
+// Close ends the connections.
+func (c *Conn) Close() error { return c.db.Close() }
+
+// Connect opens a target. Under [steps.ReadOnly] the connection refuses what is not known to read.
+func (*Kind) Connect(ctx context.Context, target steps.Target, access steps.Access) (io.Closer, error) {
+	c := &Conn{name: target.Name, access: access, patience: patience,
+		marked: map[string]string{}, tables: map[string]tableFacts{}, leaks: map[string][]string{}}
+	var made driver.Connector
+	var err error
+	switch target.Type {
+	case "mysql":
+		made, err = c.openMySQL(ctx, target.Settings)
+	case "sqlite":
+		made, err = c.openSQLite(target.Settings)
+	default:
+		return nil, fmt.Errorf("target %s is of type %s, and sql steps act on mysql and sqlite", target.Name, target.Type)
+	}
+	if err != nil {
+		var p engine.Problem
+		if errors.As(err, &p) {
+			return nil, fmt.Errorf("settings of target %s: %w", target.Name, err)
+		}
+		return nil, err
+	}
+	c.db = sql.OpenDB(&connector{made, c.d, access})
+	c.db.SetMaxIdleConns(idleConns)
+	s, err := c.pin(ctx)
+	if err != nil {
+		return nil, errors.Join(err, c.db.Close())
+	}
+	defer s.release()
+	if c.database, err = c.d.current(ctx, s); err != nil {
+		return nil, errors.Join(err, c.db.Close())
+	}
+	return c, nil
+}
+
+// connOf is the connection of a step.
+func connOf(ctx context.Context, env *steps.Env) (*Conn, error) {
+	got, err := env.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, ok := got.(*Conn)
+	if !ok {
+		return nil, fmt.Errorf("target %s is not a database", env.Target.Name)
+	}
+	return c, nil
+}
+
+// forget drops what was learned of tables: a statement may have changed them.
+func (c *Conn) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.tables)
+	clear(c.leaks)
+	clear(c.marked)
+}
+
+// Remembers says which of the tokens have their marker, state done, in some database of the target.
+func (*Kind) Remembers(ctx context.Context, conn io.Closer, tokens []string) (map[string]bool, error) {
+	c, ok := conn.(*Conn)
+	if !ok {
+		return nil, errors.New("the connection is not one to a database")
+	}
+	s, err := c.pin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer s.release()
+	databases, err := c.d.markers(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	there := make(map[string]bool, len(tokens))
+	for _, db := range databases {
+		for _, token := range tokens {
+			if there[token] {
+				continue
+			}
+			m, err := (&markers{c: c, table: c.markerName(db), token: token}).read(ctx, s)
+			if err != nil {
+				return nil, err
+			}
+			there[token] = m.state == stateDone
+		}
+	}
+	return there, nil
+}

@@ -1,0 +1,220 @@
+package sql_test
+
+import (
+	"crypto/rand"
+	stdsql "database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"modernc.org/sqlite"
+
+	"github.com/handrail-dev/handrail/engine"
+	"github.com/handrail-dev/handrail/steps"
+	"github.com/handrail-dev/handrail/steps/sql"
+	"github.com/handrail-dev/handrail/steps/steptest"
+	"github.com/handrail-dev/handrail/steps/steptest/servers"
+)
+
+// ground is a database that a test can look at.
+type ground struct {
+	target steps.Target
+	db     *stdsql.DB
+	mysql  bool
+}
+
+func mysqlGround(t testing.TB) ground {
+	return userGround(t, servers.MySQL(t), "ALL PRIVILEGES ON %s.*")
+}
+
+// userGround acts as a user of the test's own, who has these rights; %s stands for the database.
+func userGround(t testing.TB, settings engine.Record, rights ...string) ground {
+	g := ground{db: servers.Open(t, settings), mysql: true}
+	user := "u_" + strings.ToLower(rand.Text()[:10])
+	g.must(t, "CREATE USER "+user+"@'%' IDENTIFIED BY '"+password+"'")
+	t.Cleanup(func() { g.must(t, "DROP USER "+user+"@'%'") })
+	for _, r := range rights {
+		g.must(t, "GRANT "+strings.ReplaceAll(r, "%s", settings["database"].(string))+" TO "+user+"@'%'")
+	}
+	g.target = steps.Target{Name: "db", Type: "mysql", Settings: engine.Record{
+		"address": settings["address"], "database": settings["database"], "user": user, "password": engine.NewSecret("DB_PASSWORD", password)}}
+	return g
+}
+
+// password must not be seen anywhere.
+const password = "quite-secret-9"
+
+func sqliteGround(t testing.TB) ground {
+	file := filepath.Join(t.TempDir(), "my data.db")
+	made, err := sqlite.NewConnector("file:" + strings.ReplaceAll(file, " ", "%20") + "?_pragma=busy_timeout(5000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := stdsql.OpenDB(made)
+	t.Cleanup(func() { _ = db.Close() })
+	if _, err := db.Exec("CREATE TABLE first (a INT)"); err != nil {
+		t.Fatal(err)
+	}
+	return ground{steps.Target{Name: "local", Type: "sqlite", Settings: engine.Record{"file": file}}, db, false}
+}
+
+// must carries out statements of the test itself.
+func (g ground) must(t testing.TB, statements ...string) {
+	t.Helper()
+	for _, s := range statements {
+		if _, err := g.db.Exec(s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+}
+
+// one reads a single value.
+func (g ground) one(t testing.TB, query string, args ...any) string {
+	t.Helper()
+	var v stdsql.NullString
+	if err := g.db.QueryRow(query, args...).Scan(&v); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return v.String
+}
+
+// tables are the names of the tables, the markers left out.
+func (g ground) tables(t testing.TB) []string {
+	query := "SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'handrail_markers' ORDER BY 1"
+	if g.mysql {
+		query = "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name <> 'handrail_markers' ORDER BY 1"
+	}
+	rows, err := g.db.Query(query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var out []string
+	for rows.Next() {
+		var n string
+		if err := rows.Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, n)
+	}
+	return out
+}
+
+// contents is everything in the database, the markers left out.
+func (g ground) contents(t testing.TB) string {
+	var b strings.Builder
+	for _, table := range g.tables(t) {
+		fmt.Fprintf(&b, "%s:\n", table)
+		rows, err := g.db.Query("SELECT * FROM " + table + " ORDER BY 1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		columns, _ := rows.Columns()
+		for rows.Next() {
+			row, to := make([]stdsql.NullString, len(columns)), make([]any, len(columns))
+			for i := range row {
+				to[i] = &row[i]
+			}
+			if err := rows.Scan(to...); err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintln(&b, row)
+		}
+		_ = rows.Close()
+	}
+	return b.String()
+}
+
+func grounds(t *testing.T, f func(t *testing.T, g ground)) {
+	t.Run("mysql", func(t *testing.T) { f(t, mysqlGround(t)) })
+	t.Run("sqlite", func(t *testing.T) { f(t, sqliteGround(t)) })
+}
+
+func TestContract(t *testing.T) {
+	grounds(t, func(t *testing.T, g ground) {
+		setup := func(t testing.TB) {
+			for _, name := range g.tables(t) {
+				g.must(t, "DROP TABLE "+name)
+			}
+			g.must(t, "CREATE TABLE stock (id INTEGER PRIMARY KEY, n INTEGER NOT NULL, note VARCHAR(100))",
+				"INSERT INTO stock VALUES (1, 10, 'a'), (2, 20, NULL)")
+		}
+		look := func() string { return g.contents(t) }
+		added := func() int {
+			var n int
+			fmt.Sscan(g.one(t, "SELECT COALESCE(SUM(n), 0) - 30 FROM stock"), &n)
+			return n
+		}
+		secret := engine.NewSecret("token", "very-secret-value")
+		set := func(key, text string, args engine.Record) engine.Record {
+			r := engine.Record{key: text}
+			if args != nil {
+				r["args"] = args
+			}
+			return r
+		}
+		update := "UPDATE stock SET n = n + :by, note = :note WHERE id = :id"
+		args := func() engine.Record { return engine.Record{"by": int64(1), "id": int64(1), "note": secret} }
+		dir := t.TempDir()
+		file := func() string {
+			b, _ := os.ReadFile(filepath.Join(dir, "out.csv"))
+			return string(b)
+		}
+		steptest.Run(t, steptest.Suite{Kind: sql.New(), Target: g.target, Cases: []steptest.Case{
+			{Operation: "query", Params: set("query", "SELECT id, n FROM stock WHERE id IN (:ids)", engine.Record{"ids": engine.List{int64(1), int64(2)}}),
+				Setup: setup, Fingerprint: look, Bad: []steptest.Bad{
+					{Params: set("query", "UPDATE stock SET n = 1", nil), Path: "query"},
+					{Params: set("query", "DROP TABLE stock", nil), Path: "query"},
+					{Params: set("query", "COMMIT", nil), Path: "query"},
+					{Params: set("query", "SELECT 1; SELECT 2", nil), Path: "query"},
+					{Params: set("query", "SELECT 'a", nil), Path: "query"},
+					{Params: set("query", "SELECT ?", nil), Path: "query"},
+					{Params: set("query", "", nil), Path: "query"},
+					{Params: set("query", "SELECT n FROM stock FOR UPDATE", nil), Path: "query"},
+					{Params: set("query", "SELECT :a", nil), Path: "query"},
+					{Params: set("query", "SELECT 1", engine.Record{"a": int64(1)}), Path: "args.a"},
+					{Params: set("query", "SELECT 1 WHERE 1 IN (:a)", engine.Record{"a": engine.List{}}), Path: "args.a"},
+				}},
+			{Operation: "exec", Params: set("exec", update, args()), Setup: setup, Fingerprint: look, Effect: added, Bad: []steptest.Bad{
+				{Params: set("exec", "SELECT 1", nil), Path: "exec"},
+				{Params: set("exec", "BEGIN", nil), Path: "exec"},
+				{Params: set("exec", "SET autocommit = 0", nil), Path: "exec"},
+			}},
+			{Operation: "exec", Name: "exec of DDL", Params: set("exec", "CREATE TABLE other (a INT)", nil), Setup: setup, Fingerprint: look,
+				Effect: func() int { return len(g.tables(t)) - 1 }},
+			{Operation: "transaction", Setup: setup, Fingerprint: look, Effect: added,
+				Params: engine.Record{"args": engine.Record{"by": int64(1)}, "transaction": engine.List{
+					engine.Record{"query": "SELECT n FROM stock WHERE id = 1", "as": "old"},
+					engine.Record{"exec": "UPDATE stock SET n = n + :by, note = :old WHERE id = 1", "args": engine.Record{"old": steptest.Late("10")}},
+				}},
+				Bad: []steptest.Bad{
+					{Params: engine.Record{"transaction": engine.List{}}, Path: "transaction"},
+					{Params: engine.Record{"transaction": engine.List{engine.Record{"exec": "TRUNCATE TABLE stock"}}}, Path: "transaction[0].exec"},
+					{Params: engine.Record{"transaction": engine.List{engine.Record{"exec": "COMMIT"}}}, Path: "transaction[0].exec"},
+					{Params: engine.Record{"transaction": engine.List{engine.Record{"exec": "KILL 5"}}}, Path: "transaction[0].exec"},
+					{Params: engine.Record{"transaction": engine.List{engine.Record{"exec": "SELECT 1"}}}, Path: "transaction[0].exec"},
+					{Params: engine.Record{"transaction": engine.List{engine.Record{"query": "DELETE FROM stock"}}}, Path: "transaction[0].query"},
+					{Params: engine.Record{"transaction": engine.List{engine.Record{"as": "a"}}}, Path: "transaction[0]"},
+					{Params: engine.Record{"transaction": engine.List{engine.Record{"query": "SELECT 1", "as": "affected"}}}, Path: "transaction[0].as"},
+					{Params: engine.Record{"transaction": engine.List{engine.Record{"query": "SELECT 1", "args": int64(1)}}}, Path: "transaction[0].args"},
+				}},
+			{Operation: "script", Params: set("script", "UPDATE stock SET n = n + 1 WHERE id = 1; -- done\n SELECT 1;", nil), Setup: setup, Fingerprint: look, Effect: added,
+				Bad: []steptest.Bad{
+					{Params: set("script", " ; ", nil), Path: "script"},
+					{Params: set("script", "UPDATE stock SET n = 1; COMMIT", nil), Path: "script"},
+					{Params: set("script", "DELIMITER\n", nil), Path: "script"},
+				}},
+			{Operation: "script", Name: "script of DDL", Params: set("script", "CREATE TABLE other (a INT); INSERT INTO other VALUES (1)", nil), Setup: setup, Fingerprint: look,
+				Effect: func() int { return len(g.tables(t)) - 1 }},
+			{Operation: "export", Params: engine.Record{"export": "SELECT * FROM stock ORDER BY id", "to": "out.csv"}, Dir: dir,
+				Setup:       func(t testing.TB) { setup(t); _ = os.Remove(filepath.Join(dir, "out.csv")) },
+				Fingerprint: func() string { return look() + file() }, Effect: func() int { return strings.Count(file(), "id,n,note") },
+				Bad: []steptest.Bad{
+					{Params: engine.Record{"export": "DELETE FROM stock", "to": "x"}, Path: "export"},
+					{Params: engine.Record{"export": "SELECT 1", "to": "x", "comma": ";;"}, Path: "comma"},
+				}},
+		}})
+	})
+}

@@ -1,0 +1,78 @@
+package sql
+
+import (
+	"context"
+	"database/sql/driver"
+
+	"github.com/handrail-dev/handrail/engine"
+	"github.com/handrail-dev/handrail/steps/sql/statement"
+)
+
+// dialect is what differs from server to server.
+type dialect interface {
+	grammar() statement.Grammar
+	// quote makes a name safe to stand in a statement.
+	quote(name string) string
+	// bind says how the n-th argument of a statement stands in it, and what the driver is handed.
+	bind(n int, v engine.Value) (text string, arg any, err error)
+	// value turns what the driver brought for a column of that type into a Value.
+	value(typ string, v any) (engine.Value, error)
+	// csv is a value as it stands in an exported file.
+	csv(typ string, v engine.Value) string
+	// answer says whether err is the server's own answer, and if so fills in what it means.
+	answer(err error, f *fault) bool
+
+	// greet prepares a new connection, and gives the server's number for it.
+	greet(ctx context.Context, raw driver.Conn, readOnly bool) (id int64, err error)
+	// holds says that a statement goes on at the server when its client is gone, so that it has to be
+	// killed, and waited for by a session lock.
+	holds() bool
+	// ddlRollsBack: a rollback takes back CREATE TABLE and its like, which is therefore transactional.
+	ddlRollsBack() bool
+	// begin starts a transaction that is going to write.
+	begin() string
+	forUpdate() string
+
+	// markerTable is the statement that creates the table of markers under a quoted name.
+	markerTable(name string) string
+	// current is the database that names without one belong to.
+	current(ctx context.Context, q queryer) (string, error)
+	// look finds out about tables.
+	look(ctx context.Context, q queryer, t statement.Name) (tableFacts, error)
+	// leaky are tables of a database that keep no transactions, some of them.
+	leaky(ctx context.Context, q queryer, database string) ([]string, error)
+	// strangers are those of the names that the catalogue does not have for a database, or for a table,
+	// column or index of the current database and of the databases that are among the names.
+	strangers(ctx context.Context, q queryer, names []string) ([]string, error)
+	// markers are the databases that have a table of markers.
+	markers(ctx context.Context, q queryer) ([]string, error)
+	// mayMark says whether the user can have markers in a database, found by reading only; no is why not.
+	mayMark(ctx context.Context, q queryer, database string) (no string, err error)
+}
+
+// queryer reads rows. Conn and session are ones.
+type queryer interface {
+	rows(ctx context.Context, doing, text string, args ...any) ([][]any, error)
+}
+
+// tableFacts are what the catalogue says of a table.
+type tableFacts struct {
+	there    bool
+	view     bool
+	engine   string
+	leaky    bool     // it keeps no transactions
+	rows     int64    // an estimate; -1: not known
+	triggers []string // event and name: "UPDATE audit_t"
+	cascades []string // tables that a change here changes too
+}
+
+// triggersOn are the triggers of an event.
+func (t tableFacts) triggersOn(event string) []string {
+	var out []string
+	for _, g := range t.triggers {
+		if len(g) > len(event) && g[:len(event)] == event {
+			out = append(out, g[len(event)+1:])
+		}
+	}
+	return out
+}

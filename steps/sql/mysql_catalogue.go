@@ -1,0 +1,169 @@
+package sql
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/handrail-dev/handrail/steps/sql/statement"
+)
+
+func (*mysqlDialect) current(ctx context.Context, q queryer) (string, error) {
+	rows, err := q.rows(ctx, "ask for the current database", "SELECT DATABASE()")
+	if err != nil || len(rows) == 0 {
+		return "", err
+	}
+	return word(rows[0][0]), nil
+}
+
+func (d *mysqlDialect) look(ctx context.Context, q queryer, t statement.Name) (tableFacts, error) {
+	f := tableFacts{rows: -1}
+	doing := "look at table " + t.String()
+	rows, err := q.rows(ctx, doing, `SELECT t.ENGINE, t.TABLE_TYPE, t.TABLE_ROWS, e.TRANSACTIONS
+		FROM information_schema.TABLES t LEFT JOIN information_schema.ENGINES e ON e.ENGINE = t.ENGINE
+		WHERE t.TABLE_SCHEMA = ? AND t.TABLE_NAME = ?`, t.Schema, t.Table)
+	if err != nil || len(rows) == 0 {
+		return f, err
+	}
+	f.there, f.engine, f.view = true, word(rows[0][0]), word(rows[0][1]) == "VIEW"
+	f.leaky = !f.view && word(rows[0][3]) != "YES"
+	if rows[0][2] != nil {
+		f.rows = number(rows[0][2])
+	}
+	if rows, err = q.rows(ctx, doing, `SELECT EVENT_MANIPULATION, TRIGGER_NAME FROM information_schema.TRIGGERS
+		WHERE EVENT_OBJECT_SCHEMA = ? AND EVENT_OBJECT_TABLE = ? ORDER BY TRIGGER_NAME`, t.Schema, t.Table); err != nil {
+		return f, err
+	}
+	for _, r := range rows {
+		f.triggers = append(f.triggers, word(r[0])+" "+word(r[1]))
+	}
+	rows, err = q.rows(ctx, doing, `SELECT DISTINCT CONSTRAINT_SCHEMA, TABLE_NAME, UPDATE_RULE, DELETE_RULE
+		FROM information_schema.REFERENTIAL_CONSTRAINTS
+		WHERE UNIQUE_CONSTRAINT_SCHEMA = ? AND REFERENCED_TABLE_NAME = ? ORDER BY TABLE_NAME`, t.Schema, t.Table)
+	for _, r := range rows {
+		for i, event := range []string{"UPDATE", "DELETE"} {
+			if rule := word(r[2+i]); rule != "RESTRICT" && rule != "NO ACTION" {
+				f.cascades = append(f.cascades, event+" "+word(r[1]))
+			}
+		}
+	}
+	return f, err
+}
+
+func (*mysqlDialect) leaky(ctx context.Context, q queryer, database string) ([]string, error) {
+	rows, err := q.rows(ctx, "look for tables without transactions", `SELECT t.TABLE_NAME, t.ENGINE
+		FROM information_schema.TABLES t LEFT JOIN information_schema.ENGINES e ON e.ENGINE = t.ENGINE
+		WHERE t.TABLE_SCHEMA = ? AND t.TABLE_TYPE <> 'VIEW' AND COALESCE(e.TRANSACTIONS, 'NO') <> 'YES'
+		ORDER BY t.TABLE_NAME LIMIT 3`, database)
+	var out []string
+	for _, r := range rows {
+		out = append(out, fmt.Sprintf("%s (%s)", word(r[0]), word(r[1])))
+	}
+	return out, err
+}
+
+func (d *mysqlDialect) strangers(ctx context.Context, q queryer, names []string) ([]string, error) {
+	const doing = "look the names up in the catalogue"
+	list, args := holes(names)
+	rows, err := q.rows(ctx, doing, "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME IN ("+list+")", args...)
+	if err != nil {
+		return nil, err
+	}
+	known := map[string]bool{}
+	databases := []string{}
+	for _, r := range rows {
+		known[strings.ToLower(word(r[0]))] = true
+		databases = append(databases, word(r[0]))
+	}
+	here, err := d.current(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	where, in := holes(append(databases, here))
+	for _, from := range []string{"TABLE_NAME FROM information_schema.TABLES", "COLUMN_NAME FROM information_schema.COLUMNS",
+		"INDEX_NAME FROM information_schema.STATISTICS"} {
+		column, _, _ := strings.Cut(from, " ")
+		rows, err := q.rows(ctx, doing, "SELECT DISTINCT "+from+" WHERE TABLE_SCHEMA IN ("+where+") AND "+column+" IN ("+list+")", append(in[:len(in):len(in)], args...)...)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range rows {
+			known[strings.ToLower(word(r[0]))] = true
+		}
+	}
+	return unknownOf(names, known), nil
+}
+
+// unknownOf are the names that are not among the known ones, in any case of letters.
+func unknownOf(names []string, known map[string]bool) []string {
+	var out []string
+	for _, n := range names {
+		if !known[strings.ToLower(n)] {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// holes are as many placeholders as there are values.
+func holes(values []string) (string, []any) {
+	args := make([]any, len(values))
+	for i, v := range values {
+		args[i] = v
+	}
+	return strings.TrimSuffix(strings.Repeat("?,", len(values)), ","), args
+}
+
+func (*mysqlDialect) markers(ctx context.Context, q queryer) ([]string, error) {
+	rows, err := q.rows(ctx, "look for the tables of markers",
+		"SELECT TABLE_SCHEMA FROM information_schema.TABLES WHERE TABLE_NAME = ?", markerTableName)
+	var out []string
+	for _, r := range rows {
+		out = append(out, word(r[0]))
+	}
+	return out, err
+}
+
+// mayMark looks at the rights of the user. Those that come by a role are not looked through: then it
+// says nothing.
+func (*mysqlDialect) mayMark(ctx context.Context, q queryer, database string) (string, error) {
+	const doing = "look at the rights of the user"
+	rows, err := q.rows(ctx, doing, "SELECT COUNT(*), CURRENT_USER() FROM information_schema.APPLICABLE_ROLES")
+	if err != nil || len(rows) == 0 || number(rows[0][0]) > 0 {
+		return "", nil //nolint:nilerr // a server without this table is not asked further: nothing is said of the rights
+	}
+	user, host, _ := cutLast(word(rows[0][1]), "@")
+	grantee := "'" + user + "'@'" + host + "'"
+	there, err := q.rows(ctx, doing, "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?", database, markerTableName)
+	if err != nil {
+		return "", err
+	}
+	got, err := q.rows(ctx, doing, `SELECT PRIVILEGE_TYPE FROM information_schema.USER_PRIVILEGES WHERE GRANTEE = ?
+		UNION SELECT PRIVILEGE_TYPE FROM information_schema.SCHEMA_PRIVILEGES WHERE GRANTEE = ? AND ? LIKE TABLE_SCHEMA
+		UNION SELECT PRIVILEGE_TYPE FROM information_schema.TABLE_PRIVILEGES WHERE GRANTEE = ? AND TABLE_SCHEMA = ? AND TABLE_NAME = ?`,
+		grantee, grantee, database, grantee, database, markerTableName)
+	if err != nil {
+		return "", err
+	}
+	has := map[string]bool{}
+	for _, r := range got {
+		has[word(r[0])] = true
+	}
+	need := []string{"SELECT", "INSERT", "UPDATE"}
+	if len(there) == 0 {
+		need = append([]string{"CREATE"}, need...)
+	}
+	for _, right := range need {
+		if !has[right] {
+			return fmt.Sprintf("the user %s has no right to %s the table %s.%s", word(rows[0][1]), right, database, markerTableName), nil
+		}
+	}
+	return "", nil
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}

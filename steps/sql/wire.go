@@ -1,0 +1,142 @@
+package sql
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+
+	"github.com/handrail-dev/handrail/steps"
+	"github.com/handrail-dev/handrail/steps/sql/statement"
+)
+
+// refusal is what the guard answers in place of the server.
+type refusal struct{ why string }
+
+func (r refusal) Error() string { return r.why }
+
+// connector makes the connections of a target: prepared, numbered and, on a read-only target, guarded.
+type connector struct {
+	driver.Connector
+	d      dialect
+	access steps.Access
+}
+
+func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
+	raw, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	id, err := c.d.greet(ctx, raw, c.access != steps.Full)
+	if err != nil {
+		return nil, errors.Join(err, raw.Close())
+	}
+	return &wire{Conn: raw, d: c.d, id: id, readOnly: c.access != steps.Full}, nil
+}
+
+// wire is one connection to a server. It stands below the operations: whatever they send goes through
+// it, and on a read-only target it lets nothing through but what is known to read.
+type wire struct {
+	driver.Conn
+	d        dialect
+	id       int64
+	readOnly bool
+}
+
+// admit judges a statement.
+func (w *wire) admit(text string) error {
+	if !w.readOnly {
+		return nil
+	}
+	s, err := statement.ParseSent(w.d.grammar(), text)
+	if err != nil {
+		return refusal{"a dry-run only reads, and this statement cannot be understood: " + err.Error()}
+	}
+	switch {
+	case s.Class.Sort != statement.Reads && s.Class.Why != "":
+		return refusal{fmt.Sprintf("a dry-run only reads, and %s is not known to: %s", s.Class.Verb, s.Class.Why)}
+	case s.Class.Sort != statement.Reads:
+		return refusal{fmt.Sprintf("a dry-run only reads, and %s does not", s.Class.Verb)}
+	case s.Class.Locks:
+		return refusal{"a dry-run only reads, and this statement locks what it reads"}
+	}
+	return nil
+}
+
+// QueryContext sends a statement that brings rows.
+func (w *wire) QueryContext(ctx context.Context, text string, args []driver.NamedValue) (driver.Rows, error) {
+	if err := w.admit(text); err != nil {
+		return nil, err
+	}
+	if q, ok := w.Conn.(driver.QueryerContext); ok {
+		return q.QueryContext(ctx, text, args)
+	}
+	return nil, driver.ErrSkip
+}
+
+// ExecContext sends a statement that brings none.
+func (w *wire) ExecContext(ctx context.Context, text string, args []driver.NamedValue) (driver.Result, error) {
+	if err := w.admit(text); err != nil {
+		return nil, err
+	}
+	if e, ok := w.Conn.(driver.ExecerContext); ok {
+		return e.ExecContext(ctx, text, args)
+	}
+	return nil, driver.ErrSkip
+}
+
+// Prepare prepares a statement.
+func (w *wire) Prepare(text string) (driver.Stmt, error) {
+	return w.PrepareContext(context.Background(), text)
+}
+
+// PrepareContext prepares a statement; what is prepared is judged here, since it is executed unseen.
+func (w *wire) PrepareContext(ctx context.Context, text string) (driver.Stmt, error) {
+	if err := w.admit(text); err != nil {
+		return nil, err
+	}
+	if p, ok := w.Conn.(driver.ConnPrepareContext); ok {
+		return p.PrepareContext(ctx, text)
+	}
+	return w.Conn.Prepare(text)
+}
+
+// Begin is not used here: a transaction is begun by a statement.
+func (*wire) Begin() (driver.Tx, error) {
+	return nil, errors.New("transactions are begun by a statement")
+}
+
+// BeginTx is not used here either.
+func (w *wire) BeginTx(context.Context, driver.TxOptions) (driver.Tx, error) { return w.Begin() }
+
+// Ping asks whether the server is there.
+func (w *wire) Ping(ctx context.Context) error {
+	if p, ok := w.Conn.(driver.Pinger); ok {
+		return p.Ping(ctx)
+	}
+	return nil
+}
+
+// ResetSession is called BEFORE a connection is used again.
+func (w *wire) ResetSession(ctx context.Context) error {
+	if r, ok := w.Conn.(driver.SessionResetter); ok {
+		return r.ResetSession(ctx)
+	}
+	return nil
+}
+
+// IsValid says whether a connection may be used again.
+func (w *wire) IsValid() bool {
+	if v, ok := w.Conn.(driver.Validator); ok {
+		return v.IsValid()
+	}
+	return true
+}
+
+// CheckNamedValue brings an argument into the driver's form.
+func (w *wire) CheckNamedValue(v *driver.NamedValue) error {
+	if c, ok := w.Conn.(driver.NamedValueChecker); ok {
+		return c.CheckNamedValue(v)
+	}
+	return driver.ErrSkip
+}
