@@ -254,7 +254,7 @@ func settleSender(ctx context.Context, env *steps.Env, doing string) engine.Sett
 	if err != nil {
 		return engine.Settlement{Evidence: []string{err.Error()}}
 	}
-	now, err := n.state(ctx)
+	now, err := n.glance(ctx)
 	if err != nil {
 		return engine.Settlement{Evidence: []string{err.Error()}}
 	}
@@ -308,7 +308,7 @@ func (o *do) Preview(ctx context.Context, env *steps.Env) (engine.Impact, error)
 	if err != nil {
 		return engine.Impact{}, err
 	}
-	now, err := n.state(ctx)
+	now, err := n.glance(ctx)
 	if err != nil {
 		return engine.Impact{}, err
 	}

@@ -35,12 +35,17 @@ func (a *onceOnly) Prepare(ctx context.Context, env *steps.Env) (engine.Preparat
 		return engine.Preparation{}, err
 	}
 	n := c.nodes[0]
-	now, err := n.state(ctx)
+	now, err := n.glance(ctx)
 	if err != nil {
 		return engine.Preparation{}, err
 	}
 	if err := n.replicaProblem(now); err != nil {
 		return engine.Preparation{}, err
+	}
+	if now.blind {
+		if err := n.writable(ctx); err != nil {
+			return engine.Preparation{}, err
+		}
 	}
 	if now.loading {
 		return engine.Preparation{}, fmt.Errorf("redis %s: %s", n.address, remedies["LOADING"])
@@ -114,7 +119,7 @@ func (a *onceOnly) execute(ctx context.Context, env *steps.Env) engine.Outcome {
 	p.mode, p.body = a.mode, a.body
 	distrust := ""
 	if env.Again {
-		now, err := n.state(ctx)
+		now, err := n.glance(ctx)
 		if err != nil {
 			return failure(err)
 		}
@@ -246,7 +251,7 @@ func (a *onceOnly) Settle(ctx context.Context, env *steps.Env) engine.Settlement
 		return engine.Settlement{Evidence: []string{err.Error()}}
 	}
 	n := c.nodes[0]
-	now, err := n.state(ctx)
+	now, err := n.glance(ctx)
 	var f *fault
 	if err != nil && (!errors.As(err, &f) || f.code != "BUSY" && f.code != "LOADING") {
 		return engine.Settlement{Evidence: []string{err.Error()}}
@@ -262,9 +267,9 @@ func (a *onceOnly) Settle(ctx context.Context, env *steps.Env) engine.Settlement
 	if err != nil {
 		return engine.Settlement{Evidence: []string{fmt.Sprintf("the marker %s could not be asked: %v", p.marker, err)}}
 	}
-	if m.verdict == "absent" && now.runID == "" {
+	if m.verdict == "absent" && now.sections == nil && !now.blind {
 		// The server was busy or loading when it was first looked at.
-		if now, err = n.state(ctx); err != nil {
+		if now, err = n.glance(ctx); err != nil {
 			return engine.Settlement{Evidence: []string{err.Error()}}
 		}
 	}
@@ -311,7 +316,7 @@ func (a *onceOnly) preview(ctx context.Context, env *steps.Env, im engine.Impact
 		return engine.Impact{}, err
 	}
 	n := c.nodes[0]
-	now, err := n.state(ctx)
+	now, err := n.glance(ctx)
 	if err != nil {
 		return engine.Impact{}, err
 	}

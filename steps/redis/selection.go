@@ -50,6 +50,9 @@ func (s selection) String() string {
 	return out
 }
 
+// scanCount is how many keys the server looks at for one SCAN.
+const scanCount = 1000
+
 // tally is how far a count has come.
 type tally struct {
 	cursor         string
@@ -59,7 +62,7 @@ type tally struct {
 
 // scan looks at one more portion of the keys, by reading only.
 func (s selection) scan(ctx context.Context, n *node, t *tally) error {
-	args := []any{"SCAN", t.cursor, "MATCH", s.match, "COUNT", defaultBatch}
+	args := []any{"SCAN", t.cursor, "MATCH", s.match, "COUNT", scanCount}
 	if s.kind != "" {
 		args = append(args, "TYPE", s.kind)
 	}
@@ -75,7 +78,7 @@ func (s selection) scan(ctx context.Context, n *node, t *tally) error {
 	keys = slices.DeleteFunc(keys, func(k engine.Value) bool { return strings.HasPrefix(raw(k), markerPrefix) })
 	t.cursor = engine.Text(reply[0])
 	t.matched += int64(len(keys))
-	t.looked += defaultBatch
+	t.looked += scanCount
 	if len(s.condition) == 0 {
 		t.found += int64(len(keys))
 		return nil

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -22,6 +23,8 @@ type state struct {
 	loading  bool
 	aof      bool
 	sections engine.Record
+	// blind: the user may not ask, so nothing of this is known.
+	blind bool
 }
 
 func (n *node) state(ctx context.Context) (state, error) {
@@ -30,6 +33,16 @@ func (n *node) state(ctx context.Context) (state, error) {
 		return state{}, err
 	}
 	return stateOf(parseInfo(raw(v), n.db)), nil
+}
+
+// glance is state, for those who can do without: a user who may not read INFO sees nothing.
+func (n *node) glance(ctx context.Context) (state, error) {
+	s, err := n.state(ctx)
+	var f *fault
+	if errors.As(err, &f) && f.reach == refused && f.code == "NOPERM" {
+		return state{blind: true}, nil
+	}
+	return s, err
 }
 
 func stateOf(info engine.Record) state {
@@ -90,6 +103,9 @@ func (n *node) replicaProblem(s state) error {
 // warnings are what a person should know of the server before something is written to it.
 func (s state) warnings() []string {
 	var out []string
+	if s.blind {
+		out = append(out, "the user may not read INFO, so it is not known whether the server is a replica, is full, or evicts keys")
+	}
 	if s.max > 0 && strings.HasPrefix(s.policy, "allkeys-") {
 		out = append(out, fmt.Sprintf("maxmemory-policy is %s: under memory pressure the server throws away any key, also what this step writes", s.policy))
 	}
@@ -129,6 +145,8 @@ func whyAbsenceProvesNothing(seen engine.Value, now state, clock time.Time, reme
 	switch {
 	case ok && !s.at.IsZero() && clock.Sub(s.at) >= remember:
 		return fmt.Sprintf("the attempt is from %s, and the server keeps markers for %s only", s.at.Format(time.RFC3339), remember)
+	case now.blind:
+		return "the user may not read INFO, so it is not known whether the server has evicted the marker"
 	case ok && s.server == now.runID && now.evicted > s.evicted:
 		return fmt.Sprintf("the server has evicted %d keys since, and the marker may be one of them", now.evicted-s.evicted)
 	case (!ok || s.server != now.runID) && now.evicts():

@@ -30,7 +30,7 @@ type sweepOf struct {
 	Type    string         `param:"type" enum:"string,list,set,zset,hash,stream" doc:"only keys of this type"`
 	Action  string         `param:"action" enum:"unlink,delete,expire" doc:"unlink (the default; memory is freed in the background), delete, or expire"`
 	Expire  *time.Duration `param:"expire" doc:"with action expire: the time that the keys have left"`
-	Batch   int64          `param:"batch" default:"1000" doc:"how many keys the server looks at in one go; it does nothing else meanwhile"`
+	Batch   int64          `param:"batch" default:"2000" doc:"how many keys the server looks at in one go; it does nothing else meanwhile"`
 	MaxKeys int64          `param:"max_keys" doc:"stop after so many keys were swept; no bound when left out"`
 }
 
@@ -45,7 +45,7 @@ type countOf struct {
 }
 
 const (
-	defaultBatch = 1000
+	defaultBatch = 2000
 	mostBatch    = 100_000
 )
 
@@ -255,7 +255,7 @@ func (s *sweep) Preview(ctx context.Context, env *steps.Env) (engine.Impact, err
 	if err != nil {
 		return engine.Impact{}, err
 	}
-	now, err := n.state(ctx)
+	now, err := n.glance(ctx)
 	if err != nil {
 		return engine.Impact{}, err
 	}

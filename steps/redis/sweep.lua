@@ -1,17 +1,11 @@
 -- Looks at one portion of the keys, and removes those of which a condition holds. Check and removal are
 -- one step for the server: a key that gets a time to live in between does not exist.
 --
--- ARGV: 1 cursor, 2 pattern, 3 how many keys to look at, 4 type or "", 5 action (UNLINK, DEL, PEXPIRE),
+-- ARGV: 1 cursor, 2 pattern, 3 how many keys to look at in all, 4 type or "", 5 action (UNLINK, DEL, PEXPIRE),
 --       6 its milliseconds, 7 how many keys at most, then the condition: field, operator, limit, …
 -- The answer is {cursor, matched, found, swept, more}; more is 1 if the portion held more than was allowed.
 local call = redis.call
-local scan
-if ARGV[4] == '' then
-  scan = call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT', ARGV[3])
-else
-  scan = call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT', ARGV[3], 'TYPE', ARGV[4])
-end
-local keys, most = scan[2], tonumber(ARGV[7])
+local most = tonumber(ARGV[7])
 
 local function compare(op, v, limit)
   if op == '==' then return v == limit
@@ -49,25 +43,40 @@ end
 local first = string.sub(ARGV[2], 1, 1)
 local markers = first == 'h' or first == '*' or first == '?' or first == '[' or first == '\\'
 
-local chosen, n, matched, more = {}, 0, 0, 0
-for i = 1, #keys do
-  local key = keys[i]
-  if not (markers and string.sub(key, 1, 10) == 'handrail:{') then
-    matched = matched + 1
-    local yes
-    if onlyEndless then yes = call('PTTL', key) == -1 else yes = holds(key) end
-    if yes then
-      if n >= most then more = 1 break end
-      n = n + 1
-      chosen[n] = key
-    end
+local cursor, left, matched, found, swept, more = ARGV[1], tonumber(ARGV[3]), 0, 0, 0, 0
+
+-- The server makes a list of all keys that one SCAN looks at; several short ones are quicker than a long one.
+local function scan(count)
+  if ARGV[4] == '' then return call('SCAN', cursor, 'MATCH', ARGV[2], 'COUNT', count) end
+  return call('SCAN', cursor, 'MATCH', ARGV[2], 'COUNT', count, 'TYPE', ARGV[4])
+end
+
+local function act(chosen, n)
+  if ARGV[5] == 'PEXPIRE' then
+    for i = 1, n do swept = swept + call('PEXPIRE', chosen[i], ARGV[6]) end
+  else
+    for i = 1, n, 5000 do swept = swept + call(ARGV[5], unpack(chosen, i, math.min(i + 4999, n))) end
   end
 end
 
-local swept = 0
-if ARGV[5] == 'PEXPIRE' then
-  for i = 1, n do swept = swept + call('PEXPIRE', chosen[i], ARGV[6]) end
-else
-  for i = 1, n, 5000 do swept = swept + call(ARGV[5], unpack(chosen, i, math.min(i + 4999, n))) end
-end
-return {scan[1], matched, n, swept, more}
+repeat
+  local count = math.min(left, 1000)
+  local reply = scan(count)
+  local keys, chosen, n = reply[2], {}, 0
+  for i = 1, #keys do
+    local key = keys[i]
+    if not (markers and string.sub(key, 1, 10) == 'handrail:{') then
+      matched = matched + 1
+      local yes
+      if onlyEndless then yes = call('PTTL', key) == -1 else yes = holds(key) end
+      if yes then
+        if found >= most then more = 1 break end
+        n, found = n + 1, found + 1
+        chosen[n] = key
+      end
+    end
+  end
+  act(chosen, n)
+  cursor, left = reply[1], left - count
+until cursor == '0' or left <= 0 or more == 1
+return {cursor, matched, found, swept, more}

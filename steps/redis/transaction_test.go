@@ -445,3 +445,30 @@ func TestUserWithoutScriptsGetsATransactionThatIsNeverRepeated(t *testing.T) {
 		})
 	}
 }
+
+func TestUserWhoMayNotAskTheServerAboutItself(t *testing.T) {
+	w := newWorld(t)
+	w.do("ACL", "SETUSER", "app", "on", ">pw-of-app", "~*", "+@all", "-@dangerous", "-@admin")
+	as := w.with(engine.Record{"user": "app", "password": engine.NewSecret("pw", "pw-of-app")})
+	c := call("transaction", transaction(words("INCR", "n")))
+	if p := as.prepare(&c); p.Class != engine.ClassUnset {
+		t.Errorf("prepared: %+v", p)
+	}
+	if im := as.preview(c); len(im.Warnings) == 0 {
+		t.Errorf("the plan does not say what it could not see: %+v", im)
+	}
+	if s := as.settle(c); s.Verdict != engine.VerdictUnknown || !s.Dead {
+		t.Errorf("settled as %+v", s)
+	}
+	c.Attempt = 2
+	succeeded(t, as.execute(c))
+	if s := as.settle(c); s.Verdict != engine.VerdictDone {
+		t.Errorf("settled as %+v", s)
+	}
+	succeeded(t, as.execute(call("do", do("SET", "a", "b"))))
+	as.preview(call("do", do("SET", "a", "b")))
+	w.fill("r:", 100, 0)
+	as.preview(sweepOf("r:*", "ttl == -1", nil))
+	succeeded(t, as.execute(sweepOf("r:*", "ttl == -1", nil)))
+	failed(t, as.execute(call("snapshot", snapshot)), "NOPERM")
+}
