@@ -8,6 +8,7 @@ import (
 	"github.com/handrail-dev/handrail/steps/docker"
 	"github.com/handrail-dev/handrail/steps/exec"
 	"github.com/handrail-dev/handrail/steps/redis"
+	"github.com/handrail-dev/handrail/steps/sql"
 	"github.com/handrail-dev/handrail/steps/verify"
 	"github.com/handrail-dev/handrail/steps/wait"
 )
@@ -16,6 +17,7 @@ import (
 func Kinds() []steps.Kind {
 	return []steps.Kind{
 		docker.New(),
+		sql.New(),
 		redis.New(),
 		wait.New(),
 		verify.New(),
