@@ -3,6 +3,7 @@ package playbook
 import (
 	"strings"
 	"testing"
+	"unicode"
 
 	"gopkg.in/yaml.v3"
 )
@@ -81,7 +82,7 @@ func FuzzSplit(f *testing.F) {
 			if s.offset < at || !strings.HasPrefix(text[s.offset:], s.text) {
 				t.Fatalf("%+v is not a piece of %q", s, text)
 			}
-			if between := text[at:s.offset]; strings.Trim(between, "${} \t\r\n\v\f\u0085\u00a0") != "" && !s.expr {
+			if between := text[at:s.offset]; strings.TrimFunc(strings.Trim(between, "${}"), unicode.IsSpace) != "" && !s.expr {
 				t.Fatalf("%q is lost", between)
 			}
 			at = s.offset + len(s.text)

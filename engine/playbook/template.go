@@ -2,6 +2,7 @@ package playbook
 
 import (
 	"strings"
+	"unicode"
 
 	"gopkg.in/yaml.v3"
 
@@ -50,7 +51,7 @@ func split(text string) ([]segment, *fault) {
 			return nil, wrong
 		}
 		source := text[start:end]
-		lead := len(source) - len(strings.TrimLeft(source, " \t\r\n"))
+		lead := len(source) - len(strings.TrimLeftFunc(source, unicode.IsSpace))
 		out = append(out, segment{text: strings.TrimSpace(source), offset: start + lead, expr: true})
 		at = end + len(closing)
 	}
