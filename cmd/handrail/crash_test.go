@@ -1,0 +1,274 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	_ "modernc.org/sqlite"
+
+	"github.com/handrail-dev/handrail/engine"
+	"github.com/handrail-dev/handrail/steps/steptest/servers"
+)
+
+// crashPlaybook has an effect of every class, each on a real target, each of which counts in the
+// target how often it happened.
+const crashPlaybook = `playbook: crash
+description: Every class of effect, counted where it happens.
+inputs:
+  key: {type: string, description: What this run writes}
+  container: {type: string, description: The container to restart}
+targets: {file: sqlite, db: mysql, cache: redis, engine: docker}
+steps:
+  - id: before
+    on: db
+    sql: {query: "SELECT COUNT(*) AS n FROM ledger WHERE k = :k", args: {k: "${{ inputs.key }}"}}
+  - id: lite
+    on: file
+    sql: {exec: "INSERT INTO ledger (k) VALUES (:k)", args: {k: "${{ inputs.key }}"}}
+    expect: affected == 1
+  - id: maria
+    on: db
+    sql:
+      args: {k: "${{ inputs.key }}"}
+      transaction:
+        - {query: "SELECT COUNT(*) AS n FROM ledger WHERE k = :k", as: had}
+        - {exec: "INSERT INTO ledger (k) VALUES (:k)", expect: affected == 1}
+        - {exec: "UPDATE total SET n = n + 1", expect: affected == 1}
+  - id: queue
+    redis: {transaction: [[RPUSH, "ledger:${{ inputs.key }}", x], [INCR, "total:${{ inputs.key }}"]]}
+  - id: command
+    exec: {argv: [sh, -c, "echo $1 >> ledger.txt", sh, "${{ inputs.key }}"]}
+  - id: container
+    docker: {restart: "${{ inputs.container }}"}
+  - id: proven
+    verify:
+      - on: db
+        sql: {query: "SELECT COUNT(*) AS n FROM ledger WHERE k = :k", args: {k: "${{ inputs.key }}"}}
+        expect: rows[0].n == 1
+`
+
+// stand is the world of the crash tests: a binary with crash points, and a ledger in every target.
+type stand struct {
+	t                *testing.T
+	dir, bin         string
+	lite, maria      *sql.DB
+	redis            *servers.RedisServer
+	docker           string
+	liteFile, ledger string
+}
+
+func newStand(t *testing.T) *stand {
+	t.Helper()
+	s := &stand{t: t, dir: t.TempDir()}
+	s.bin = filepath.Join(s.dir, "handrail")
+	build := exec.CommandContext(t.Context(), "go", "build", "-tags", "crashpoints", "-o", s.bin, ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	s.liteFile, s.ledger = filepath.Join(s.dir, "ledger.db"), filepath.Join(s.dir, "ledger.txt")
+	var err error
+	if s.lite, err = sql.Open("sqlite", s.liteFile); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.lite.Close() })
+	db := servers.MySQL(t)
+	s.maria = servers.Open(t, db)
+	s.redis = servers.Redis(t)
+	s.docker, _ = servers.Docker(t)["host"].(string)
+	s.exec(s.lite, "CREATE TABLE ledger (k TEXT)")
+	s.exec(s.maria, "CREATE TABLE ledger (k VARCHAR(64)) ENGINE=InnoDB", "CREATE TABLE total (n INT) ENGINE=InnoDB", "INSERT INTO total VALUES (0)")
+	env := fmt.Sprintf("targets:\n  file: {sqlite: {file: %q}}\n  db: {mysql: %s}\n  cache: {redis: {address: %q}}\n  engine: {docker: %s}\n",
+		s.liteFile, flow(t, db), s.redis.Addr, flow(t, servers.Docker(t)))
+	s.write("crash.yaml", crashPlaybook)
+	s.write("here.yaml", env)
+	return s
+}
+
+// flow writes settings as YAML in flow style, of which JSON is a part.
+func flow(t *testing.T, r engine.Record) string {
+	b, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func (s *stand) exec(db *sql.DB, statements ...string) {
+	s.t.Helper()
+	for _, q := range statements {
+		if _, err := db.ExecContext(s.t.Context(), q); err != nil {
+			s.t.Fatalf("%s: %v", q, err)
+		}
+	}
+}
+
+func (s *stand) write(name, text string) {
+	if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// container starts a container that writes a line at each of its starts.
+func (s *stand) container(key string) string {
+	s.t.Helper()
+	name := "handrail-crash-" + key
+	s.dockerCLI("run", "-d", "--name", name, "--stop-timeout", "0", "handrail-test/base:1", "sh", "-c", "echo started; exec sleep 600")
+	s.t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		_ = s.dockerCommand(ctx, "rm", "-f", name).Run()
+	})
+	return name
+}
+
+func (s *stand) dockerCommand(ctx context.Context, args ...string) *exec.Cmd {
+	if s.docker != "" {
+		args = append([]string{"-H", s.docker}, args...)
+	}
+	return exec.CommandContext(ctx, "docker", args...)
+}
+
+func (s *stand) dockerCLI(args ...string) string {
+	s.t.Helper()
+	out, err := s.dockerCommand(s.t.Context(), args...).CombinedOutput()
+	if err != nil {
+		s.t.Fatalf("docker %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// handrail runs the binary; point is where it kills itself, 0: nowhere.
+func (s *stand) handrail(state string, point int, args ...string) (code int, killed bool, stdout, stderr string) {
+	s.t.Helper()
+	c := exec.CommandContext(s.t.Context(), s.bin, args...)
+	c.Dir = s.dir
+	c.Env = append(os.Environ(), "HANDRAIL_STATE="+state, "HANDRAIL_LOCKS="+filepath.Join(s.dir, "locks"), "HANDRAIL_CRASH_POINT="+strconv.Itoa(point))
+	var out, err bytes.Buffer
+	c.Stdout, c.Stderr = &out, &err
+	_ = c.Run() // how it ended is in its state
+	ws, _ := c.ProcessState.Sys().(syscall.WaitStatus)
+	return c.ProcessState.ExitCode(), ws.Signaled() && ws.Signal() == syscall.SIGKILL, out.String(), err.String()
+}
+
+// shown is what `show -o json` says.
+type shown struct {
+	State engine.RunState
+	Steps []engine.StepView
+}
+
+func (s *stand) show(state, run string) shown {
+	s.t.Helper()
+	_, _, out, errs := s.handrail(state, 0, "show", run, "-o", "json")
+	var v shown
+	if err := json.Unmarshal([]byte(out), &v); err != nil {
+		s.t.Fatalf("show: %v\n%s%s", err, out, errs)
+	}
+	return v
+}
+
+// count asks each target how often its effect happened.
+func (s *stand) count(key, container string) map[string]int {
+	s.t.Helper()
+	got := map[string]int{}
+	for id, db := range map[string]*sql.DB{"lite": s.lite, "maria": s.maria} {
+		var n int
+		if err := db.QueryRowContext(s.t.Context(), "SELECT COUNT(*) FROM ledger WHERE k = ?", key).Scan(&n); err != nil {
+			s.t.Fatal(err)
+		}
+		got[id] = n
+	}
+	n, err := s.redis.Client().LLen(s.t.Context(), "ledger:"+key).Result()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	got["queue"] = int(n)
+	b, _ := os.ReadFile(s.ledger)
+	for _, line := range strings.Split(string(b), "\n") {
+		if line == key {
+			got["command"]++
+		}
+	}
+	got["container"] = strings.Count(s.dockerCLI("logs", container), "started") - 1
+	return got
+}
+
+// untilDone resumes a run until it is ok. Of a step in doubt it says what the step's own target says.
+func (s *stand) untilDone(state, run, key, container string, second int) {
+	s.t.Helper()
+	for try := range 12 {
+		point := 0
+		if try == 0 {
+			point = second
+		}
+		code, killed, _, stderr := s.handrail(state, point, "resume", run)
+		switch {
+		case killed:
+		case code == 0, s.show(state, run).State == engine.RunOK: // it was killed when it had ended
+			return
+		case code == 3:
+			for _, step := range s.show(state, run).Steps {
+				if step.State != engine.InDoubt {
+					continue
+				}
+				word := "not-done"
+				if s.count(key, container)[step.Path] > 0 {
+					word = "done"
+				}
+				if code, _, _, errs := s.handrail(state, 0, "resolve", run, step.Path, word, "--because", "the ledger says so"); code != 0 {
+					s.t.Fatalf("resolve %s: exit %d\n%s", step.Path, code, errs)
+				}
+			}
+		default:
+			s.t.Fatalf("resume: exit %d\n%s", code, stderr)
+		}
+	}
+	s.t.Fatal("the run does not come to an end")
+}
+
+// TestACrashAtEveryPointLosesAndRepeatsNothing kills a real engine at each point that it passes, on real
+// targets, and again in its recovery; the targets' own ledgers are asked how often each effect happened.
+func TestACrashAtEveryPointLosesAndRepeatsNothing(t *testing.T) {
+	s := newStand(t)
+	for point := 1; ; point++ {
+		key := "k" + strconv.Itoa(point)
+		container := s.container(key)
+		state := filepath.Join(s.dir, "state-"+key)
+		code, killed, _, stderr := s.handrail(state, point, "run", "./crash.yaml", "--env", "./here.yaml", "--yes", "-i", "key="+key, "-i", "container="+container)
+		if !killed && code != 0 {
+			t.Fatalf("point %d: exit %d\n%s", point, code, stderr)
+		}
+		if killed {
+			runs, err := os.ReadDir(filepath.Join(state, "runs"))
+			if err != nil || len(runs) != 1 {
+				t.Fatalf("point %d: %v runs, %v", point, len(runs), err)
+			}
+			began := time.Now()
+			s.untilDone(state, runs[0].Name(), key, container, point%11)
+			t.Logf("point %d recovered in %s", point, time.Since(began))
+		}
+		for id, n := range s.count(key, container) {
+			if n != 1 {
+				t.Errorf("killed at point %d: the effect of step %s happened %d times", point, id, n)
+			}
+		}
+		s.dockerCLI("rm", "-f", container)
+		if !killed {
+			if point < 30 {
+				t.Errorf("the run passed only %d points", point)
+			}
+			t.Logf("%d points", point-1)
+			return
+		}
+	}
+}
