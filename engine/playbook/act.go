@@ -19,7 +19,7 @@ func (l *loader) act(e *field, f fields, s *engine.Step, sc *scope) engine.Shape
 	}
 	s.Operation, s.Params, s.Class, s.Risk = op.op, op.params, op.class, op.risk
 	if n := f.get("effect"); n != nil {
-		s.Class = l.effect(n, s.Class)
+		s.Class = l.effect(n, op)
 	}
 	l.judgeWhole(f, s)
 	if n := f.get("expect"); n != nil {
@@ -80,25 +80,37 @@ func (l *loader) judgeWhole(f fields, s *engine.Step) {
 	}
 }
 
-// effect is the class as the author knows it. A class that rests on proof cannot be claimed.
-func (l *loader) effect(n *yaml.Node, judged engine.Class) engine.Class {
+// effect is the class as the author knows it. A class that rests on proof cannot be claimed, and what
+// is known to destroy cannot be called reading.
+func (l *loader) effect(n *yaml.Node, c *chosen) engine.Class {
 	allowed := []string{engine.ClassRead.String(), engine.ClassIdempotent.String(), engine.ClassUnrepeatable.String()}
 	name, ok := l.value(n, engine.Shape{Type: engine.TypeEnum, Enum: allowed}, "effect", place{}).Literal.(string)
 	if !ok {
-		return judged
+		return c.class
 	}
 	var want engine.Class
 	if err := want.UnmarshalText([]byte(name)); err != nil {
 		l.node(n, "", "%s", err)
-		return judged
+		return c.class
 	}
 	switch {
-	case want == judged:
-	case judged == engine.ClassUnrepeatable:
-	case want == engine.ClassUnrepeatable && judged.Writes() && judged != engine.ClassAdvisory:
+	case want == c.class:
+	case want == engine.ClassRead && c.judged && c.risk >= engine.RiskDestroys:
+		l.node(n, "", "this is known to be %s; the effect cannot be called read", riskWord(c.risk))
+		return c.class
+	case c.class == engine.ClassUnrepeatable:
+	case want == engine.ClassUnrepeatable && c.class.Writes() && c.class != engine.ClassAdvisory:
 	default:
-		l.node(n, "", "the effect is %s, which is known; it cannot be called %s", judged, want)
-		return judged
+		l.node(n, "", "the effect is %s, which is known; it cannot be called %s", c.class, want)
+		return c.class
 	}
 	return want
+}
+
+// riskWord says what a risk is of an effect.
+func riskWord(r engine.Risk) string {
+	if r == engine.RiskDestroys {
+		return "destructive"
+	}
+	return r.String()
 }

@@ -43,13 +43,22 @@ func writeKind(b *bytes.Buffer, k *engine.Kind) {
 	for _, t := range k.Targets {
 		fmt.Fprintf(b, "\n### Target `%s`\n\n%s\n", t.Name, t.Doc)
 		if t.Example != "" {
-			fmt.Fprintf(b, "\n```yaml\ntargets:\n  name: {%s: %s}\n```\n", t.Name, t.Example)
+			fmt.Fprintf(b, "\n```yaml\ntargets:\n  name: %s\n```\n", targetExample(t))
 		}
 		writeFields(b, "setting", t.Settings, true)
 	}
 	for i := range k.Operations {
 		writeOperation(b, k, &k.Operations[i])
 	}
+}
+
+// targetExample is the example of a target as an environment has it: {type: {settings}}. Some kinds
+// declare the settings alone, some with the type around them.
+func targetExample(t engine.TargetType) string {
+	if strings.HasPrefix(t.Example, "{"+t.Name+":") {
+		return t.Example
+	}
+	return "{" + t.Name + ": " + t.Example + "}"
 }
 
 func writeOperation(b *bytes.Buffer, k *engine.Kind, o *engine.Operation) {

@@ -16,6 +16,7 @@ type chosen struct {
 	params engine.Template
 	class  engine.Class
 	risk   engine.Risk
+	judged bool // the class is what the operation says of these parameters
 }
 
 // fullName is kind.operation, or the kind alone where it has but one.
@@ -159,7 +160,7 @@ func (l *loader) judge(c *chosen, n *yaml.Node) {
 	known, _ := c.params.Outline().(engine.Record)
 	j := c.op.Judge(known)
 	if j.Class != engine.ClassUnset {
-		c.class = j.Class
+		c.class, c.judged = j.Class, true
 	}
 	// An operation that only finds problems leaves the risk at its zero value, which no writing
 	// operation means.
@@ -290,7 +291,7 @@ func probeKeys() []string { return []string{"on", "expect", "tolerate", "message
 func (l *loader) mustRead(effect *yaml.Node, kind *field, c *chosen) {
 	class := c.class
 	if effect != nil {
-		class = l.effect(effect, class)
+		class = l.effect(effect, c)
 	}
 	if class == engine.ClassRead {
 		return

@@ -26,19 +26,49 @@ func realCatalogue() *playbook.Catalogue {
 // targetNames are what the examples call the targets of their kinds.
 var targetNames = map[string]string{"sql": "db", "redis": "cache", "docker": "engine"}
 
-// TestExamplesOfTargetsLoad puts the example of each type of target into an environment.
-func TestExamplesOfTargetsLoad(t *testing.T) {
+// TestExamplesOnTheKindsPageLoad loads the targets that docs/kinds.md shows.
+func TestExamplesOnTheKindsPageLoad(t *testing.T) {
 	cat := realCatalogue()
-	for _, k := range cat.Kinds() {
-		for _, tt := range k.Targets {
-			text := fmt.Sprintf("targets:\n  name: {%s: %s}\nsecrets:\n", tt.Name, tt.Example)
-			for _, used := range regexp.MustCompile(`secrets\.(\w+)`).FindAllStringSubmatch(tt.Example, -1) {
-				text += "  " + used[1] + ": {env: X}\n"
+	page := string(playbook.KindsMarkdown(cat))
+	examples := regexp.MustCompile("(?s)```yaml\n(targets:\n.*?)```").FindAllStringSubmatch(page, -1)
+	if len(examples) < 4 {
+		t.Fatalf("%d examples", len(examples))
+	}
+	for _, e := range examples {
+		text := e[1]
+		for i, used := range regexp.MustCompile(`secrets\.(\w+)`).FindAllStringSubmatch(text, -1) {
+			if i == 0 {
+				text += "secrets:\n"
 			}
-			text = strings.TrimSuffix(text, "secrets:\n")
-			if _, err := playbook.LoadEnvironment("staging.yaml", []byte(text), cat); err != nil {
-				t.Errorf("target %s of %s:\n%s", tt.Name, k.Name, rendered(err))
+			text += "  " + used[1] + ": {env: X}\n"
+		}
+		if _, err := playbook.LoadEnvironment("staging.yaml", []byte(text), cat); err != nil {
+			t.Errorf("%s\n%s", text, rendered(err))
+		}
+	}
+}
+
+// TestGeneratedFilesAreCurrent: what is made from the declarations of the kinds is what they say now.
+// `go test ./engine/playbook -run GeneratedFiles -update` writes it.
+func TestGeneratedFilesAreCurrent(t *testing.T) {
+	cat := realCatalogue()
+	schema, err := playbook.Schema(cat)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string][]byte{"kinds.md": playbook.KindsMarkdown(cat), "playbook.schema.json": append(schema, '\n')} {
+		file := filepath.Join(root, "docs", name)
+		if *update {
+			if err := os.WriteFile(file, want, 0o644); err != nil {
+				t.Fatal(err)
 			}
+		}
+		got, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(got) != string(want) {
+			t.Errorf("docs/%s is not what the kinds declare; write it anew with `make docs`", name)
 		}
 	}
 }

@@ -32,6 +32,12 @@ func Schema(cat *Catalogue) ([]byte, error) {
 	root.Definitions = jsonschema.Definitions{
 		"step": stepSchema(cat), "probe": probeSchema(cat), "input": inputSchema(), "shape": innerShapeSchema(),
 		"expression": {Type: "string", Pattern: `\$\{\{`, Description: "A value with ${{ }} in it."},
+		"text":       anyOf(&jsonschema.Schema{Type: "string", Not: pattern(`\$\{\{`)}, ofType("number")),
+		"duration":   pattern(durationForm.String()),
+		"condition":  bareSchema("string", "boolean"),
+	}
+	for i := range cat.kinds {
+		root.Definitions["kind_"+cat.kinds[i].Name] = kindSchema(&cat.kinds[i])
 	}
 	return json.MarshalIndent(root, "", "  ")
 }
@@ -90,11 +96,11 @@ func words(list []string) *jsonschema.Schema {
 }
 
 // plainTextSchema is a text in which no expression can stand. A number is read as its text.
-func plainTextSchema() *jsonschema.Schema {
-	return anyOf(&jsonschema.Schema{Type: "string", Not: pattern(`\$\{\{`)}, ofType("number"))
-}
+func plainTextSchema() *jsonschema.Schema { return ref("text") }
 
-func durationSchema() *jsonschema.Schema { return pattern(durationForm.String()) }
+func durationSchema() *jsonschema.Schema { return ref("duration") }
+
+func conditionSchema() *jsonschema.Schema { return ref("condition") }
 
 // bareSchema is a value that is an expression as a whole.
 func bareSchema(types ...string) *jsonschema.Schema {
@@ -157,7 +163,7 @@ func typeSchema(s engine.Shape, expressions bool) *jsonschema.Schema {
 	case engine.TypeProbe:
 		return ref("probe")
 	case engine.TypeCondition:
-		return bareSchema("string", "boolean")
+		return conditionSchema()
 	case engine.TypeAny, engine.TypeLate:
 	}
 	return &jsonschema.Schema{}
@@ -211,13 +217,13 @@ func stepSchema(cat *Catalogue) *jsonschema.Schema {
 	steps := array(ref("step"))
 	schemas := map[string]*jsonschema.Schema{
 		"id": pattern(snake.String()), "title": plainTextSchema(), "on": pattern(snake.String()),
-		"when": bareSchema("string", "boolean"), "for_each": anyOf(ofType("array"), ref("expression")), "as": pattern(snake.String()),
+		"when": conditionSchema(), "for_each": anyOf(ofType("array"), ref("expression")), "as": pattern(snake.String()),
 		"key": bareSchema("string"), "at_once": {Type: "integer", Minimum: "1", Maximum: json.Number(fmt.Sprint(maxAtOnce))},
 		"timeout": durationSchema(), "retry": object(schemaFields{
 			{"attempts", "How many attempts; the first one counts.", &jsonschema.Schema{Type: "integer", Minimum: "2", Maximum: json.Number(fmt.Sprint(maxAttempts))}},
 			{"backoff", "The pause: 2s, or 1s..10s for one that doubles.", pattern(backoffForm.String())},
 		}, "attempts"),
-		"expect": bareSchema("string", "boolean"), "tolerate": bareSchema("string", "boolean"),
+		"expect": conditionSchema(), "tolerate": conditionSchema(),
 		"done_if": anyOf(ref("probe"), least(array(ref("probe")), 1)),
 		"effect":  words([]string{engine.ClassRead.String(), engine.ClassIdempotent.String(), engine.ClassUnrepeatable.String()}),
 		"wipes":   ofType("boolean"), "on_error": words(onErrors), "undo": steps, "always": steps, "sensitive": ofType("boolean"),
@@ -229,7 +235,7 @@ func stepSchema(cat *Catalogue) *jsonschema.Schema {
 	}
 	for i := range cat.kinds {
 		k := &cat.kinds[i]
-		fields = append(fields, schemaFields{{k.Name, k.Doc, kindSchema(k)}}...)
+		fields = append(fields, schemaFields{{k.Name, k.Doc, ref("kind_" + k.Name)}}...)
 	}
 	s := object(fields, "id")
 	s.OneOf = whatSchemas(cat)
@@ -282,15 +288,15 @@ func kindSchema(k *engine.Kind) *jsonschema.Schema {
 func probeSchema(cat *Catalogue) *jsonschema.Schema {
 	fields := schemaFields{
 		{"on", "The target.", pattern(snake.String())},
-		{"expect", "An expression over the result.", bareSchema("string", "boolean")},
-		{"tolerate", "What is still good enough.", bareSchema("string", "boolean")},
+		{"expect", "An expression over the result.", conditionSchema()},
+		{"tolerate", "What is still good enough.", conditionSchema()},
 		{"message", "What a person is told.", anyOf(plainTextSchema(), ref("expression"))},
 		{"effect", "The author vouches that it only reads.", words([]string{engine.ClassRead.String(), engine.ClassIdempotent.String(), engine.ClassUnrepeatable.String()})},
 	}
 	s := &jsonschema.Schema{}
 	for i := range cat.kinds {
 		k := &cat.kinds[i]
-		fields = append(fields, schemaFields{{k.Name, k.Doc, kindSchema(k)}}...)
+		fields = append(fields, schemaFields{{k.Name, k.Doc, ref("kind_" + k.Name)}}...)
 		s.OneOf = append(s.OneOf, &jsonschema.Schema{Required: []string{k.Name}})
 	}
 	out := object(fields)

@@ -240,6 +240,15 @@ func TestEnvironmentSaysWhereTargetsAre(t *testing.T) {
 	if _, _, err := playbook.ResolveTarget(pb.Targets[0], env, nil); err == nil {
 		t.Error("a secret that is not there is accepted")
 	}
+	other := pb.Targets[1]
+	other.Name = "db"
+	if _, _, err := playbook.ResolveTarget(other, env, nil); err == nil || !strings.Contains(err.Error(), "sqlite in the playbook and mysql in the environment staging") {
+		t.Error(err)
+	}
+	other.Name = "nowhere"
+	if _, _, err := playbook.ResolveTarget(other, env, nil); err == nil || !strings.Contains(err.Error(), "does not say where the target nowhere is") {
+		t.Error(err)
+	}
 	if _, _, err := playbook.ResolveTarget(pb.Targets[0], nil, nil); err == nil || !strings.Contains(err.Error(), "--env") {
 		t.Error(err)
 	}
