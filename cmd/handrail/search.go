@@ -37,7 +37,7 @@ func readFile(file string) ([]byte, error) {
 		return nil, fmt.Errorf("%s is a folder", file)
 	}
 	if info.Size() > maxFile {
-		return nil, fmt.Errorf("%s has %d bytes; a file of this kind has at most 1 MiB", file, info.Size())
+		return nil, fmt.Errorf("%s: the file has %d bytes; it may have 1 MiB (1048576 bytes) at most", file, info.Size())
 	}
 	return os.ReadFile(file)
 }

@@ -48,9 +48,9 @@ func PlanText(w io.Writer, p *preview.Plan) error {
 	}
 	if len(p.LastRuns) > 0 {
 		r := p.LastRuns[0]
-		fmt.Fprintf(&b, "\nlast run: %s was %s", r.Started.Format("2006-01-02 15:04"), r.State)
+		fmt.Fprintf(&b, "\nlast run: %s, %s", r.Started.Format("2006-01-02 15:04"), r.State)
 		if r.Took > 0 {
-			fmt.Fprintf(&b, " after %s", r.Took.Round(time.Second/10))
+			fmt.Fprintf(&b, " after %s", Duration(r.Took))
 		}
 		b.WriteString("\n")
 	}
@@ -133,5 +133,9 @@ func summaryLine(p *preview.Plan) string {
 			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.word))
 		}
 	}
-	return fmt.Sprintf("%d steps: %s. Nothing was changed.", s.Steps, strings.Join(parts, ", "))
+	steps := "steps"
+	if s.Steps == 1 {
+		steps = "step"
+	}
+	return fmt.Sprintf("%d %s: %s. Nothing was changed.", s.Steps, steps, strings.Join(parts, ", "))
 }

@@ -172,10 +172,13 @@ func (p *Plain) stepLines(step string, s engine.Stamped) []string {
 		case engine.Yes:
 			return one("already", e.Message)
 		case engine.CouldNotAsk:
-			return one("", "done_if could not be asked: "+e.Message)
+			return one(engine.Failed.String(), "done_if could not be asked: "+e.Message)
 		case engine.No:
 		}
 	case engine.Prepared:
+		if e.Error != "" { // the attempt ends here: no StepFinished follows
+			return one(engine.Failed.String(), e.Error+effectNote(engine.EffectNone))
+		}
 		if e.Why != "" {
 			return one("", e.Why)
 		}
@@ -208,8 +211,12 @@ func (p *Plain) stepLines(step string, s engine.Stamped) []string {
 
 func (p *Plain) finished(e engine.StepFinished, at time.Time) []string {
 	text := e.Message
-	if e.Error != "" {
-		text = strings.TrimPrefix(text+": "+e.Error, ": ")
+	switch {
+	case e.Error == "":
+	case strings.HasPrefix(e.Error, text): // the error says it all
+		text = e.Error
+	default:
+		text += ": " + e.Error
 	}
 	if began, ok := p.begun[e.Step]; ok {
 		delete(p.begun, e.Step)
