@@ -344,10 +344,10 @@ func (d *document) sequence(n *yaml.Node, what string) ([]*yaml.Node, bool) {
 
 // wordFor is what a node is, in messages.
 func wordFor(n *yaml.Node) string {
-	switch n.Kind {
-	case yaml.MappingNode:
+	if n.Kind == yaml.MappingNode {
 		return "a mapping"
-	case yaml.SequenceNode:
+	}
+	if n.Kind == yaml.SequenceNode {
 		return "a list"
 	}
 	switch n.Tag {
@@ -394,8 +394,9 @@ func canonical(b []byte, n *yaml.Node, without ...string) []byte {
 			b = append(canonical(b, c), ',')
 		}
 		return append(b, ']')
+	default:
+		return strconv.AppendQuote(append(b, n.Tag...), n.Value)
 	}
-	return strconv.AppendQuote(append(b, n.Tag...), n.Value)
 }
 
 // keyOrder gives the places of a mapping's keys in the order of the alphabet.

@@ -109,6 +109,7 @@ func convert(raw any, s engine.Shape) (engine.Value, bool) {
 		return convertList(v, s)
 	case engine.TypeRecord:
 		return convertRecord(v, s)
+	default: // an enum is text, and the other types are no types of inputs
 	}
 	return nil, false
 }
@@ -188,8 +189,9 @@ func fromText(text string, s engine.Shape) (engine.Value, bool) {
 			return nil, false
 		}
 		return convert(v, s)
+	default: // no type of an input
+		return nil, false
 	}
-	return nil, false
 }
 
 // listFromText reads [a, b] as YAML, and a,b as the texts between the commas.

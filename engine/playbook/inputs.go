@@ -146,6 +146,7 @@ func (l *loader) inputShape(f fields, what string) (engine.Shape, bool) {
 			ok = ok && good
 		}
 		return shape, ok
+	default: // the name of the type says all
 	}
 	return shape, true
 }

@@ -64,8 +64,9 @@ func scalar(n *yaml.Node, s engine.Shape) (v engine.Value, remedy string, ok boo
 	case engine.TypeTime:
 		t, found := expression.ParseTime(n.Value, time.UTC)
 		return t, "", found
+	default: // no scalar
+		return nil, "", false
 	}
-	return nil, "", false
 }
 
 var numeric = regexp.MustCompile(`^[-+]?[0-9][0-9_.eE+-]*$`)

@@ -67,12 +67,13 @@ func plainNode(n *yaml.Node) (any, bool) {
 			}
 		}
 		return out, true
+	default:
+		if n.Tag == "!!str" || n.Tag == "!!timestamp" {
+			return n.Value, true
+		}
+		var v any
+		return v, n.Decode(&v) == nil
 	}
-	if n.Tag == "!!str" || n.Tag == "!!timestamp" {
-		return n.Value, true
-	}
-	var v any
-	return v, n.Decode(&v) == nil
 }
 
 // beyondSchema are bad files whose mistake a schema cannot say: it lies in the text of the file, in an

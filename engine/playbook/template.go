@@ -153,6 +153,7 @@ func (l *loader) text(n *yaml.Node, p place) (engine.Template, engine.Shape) {
 			if part.Or == nil {
 				l.within(n, s.offset, len(s.text), "join(…) and toJSON(…) make a string of it", "a %s cannot be written into a text", expression.Describe(part))
 			}
+		default: // reads as text
 		}
 		parts = append(parts, engine.Template{Expr: e})
 	}

@@ -37,6 +37,7 @@ func (l *loader) value(n *yaml.Node, s engine.Shape, what string, p place) engin
 		return engine.Template{Probe: l.probe(n, what, p.names)}
 	case engine.TypeCondition:
 		return l.conditionValue(n, s, what, p)
+	default: // a value that can be written down
 	}
 	if hasExpression(n) {
 		return l.templated(n, s, what, p)
@@ -77,12 +78,13 @@ func fitsNode(n *yaml.Node, s engine.Shape) bool {
 		return n.Kind == yaml.SequenceNode
 	case engine.TypeRecord, engine.TypeProbe:
 		return n.Kind == yaml.MappingNode
+	default:
+		if n.Kind != yaml.ScalarNode {
+			return false
+		}
+		_, _, ok := scalar(n, s)
+		return ok
 	}
-	if n.Kind != yaml.ScalarNode {
-		return false
-	}
-	_, _, ok := scalar(n, s)
-	return ok
 }
 
 // wanted says in words what a shape takes.
@@ -177,8 +179,9 @@ func fits(have, want engine.Shape) bool {
 		return isOneOf(want.Type, engine.TypeDuration, engine.TypeText)
 	case engine.TypeList:
 		return want.Type == engine.TypeList && (have.Elem == nil || want.Elem == nil || fits(*have.Elem, *want.Elem))
+	default:
+		return have.Type == want.Type
 	}
-	return have.Type == want.Type
 }
 
 // takesText says whether an interpolated text may stand for a shape.
@@ -203,10 +206,10 @@ func isOneOf(t engine.Type, types ...engine.Type) bool {
 
 // free reads a value whose shape is any, or whatever is rendered late.
 func (l *loader) free(n *yaml.Node, s engine.Shape, what string, p place) engine.Template {
-	switch n.Kind {
-	case yaml.SequenceNode:
+	if n.Kind == yaml.SequenceNode {
 		return l.list(n, engine.Shape{Type: engine.TypeList, Literal: s.Literal}, what, p)
-	case yaml.MappingNode:
+	}
+	if n.Kind == yaml.MappingNode {
 		return l.record(n, engine.Shape{Type: engine.TypeRecord, Open: true, Literal: s.Literal}, what, p)
 	}
 	v, remedy, ok := plainScalar(n)

@@ -132,9 +132,10 @@ func identity(v engine.Value) (string, error) {
 	case gTime:
 		t, _ := v.(time.Time)
 		return "t" + t.UTC().Format(time.RFC3339Nano), nil
+	default:
+		b, err := engine.AppendValue(nil, v)
+		return string(b), err
 	}
-	b, err := engine.AppendValue(nil, v)
-	return string(b), err
 }
 
 // Compare orders two values of one sort, as < and > do in expressions.

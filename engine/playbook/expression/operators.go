@@ -184,8 +184,9 @@ func mismatchRemedy(l, r engine.Shape) string {
 		return "date(…) reads a time from a string"
 	case gDuration:
 		return `duration("30s") reads a duration from a string`
+	default:
+		return ""
 	}
-	return ""
 }
 
 func (k *compilation) logical(n *ast.BinaryNode, left, right operand) operand {

@@ -126,8 +126,9 @@ func Describe(s engine.Shape) string {
 		return "string"
 	case engine.TypeSize:
 		return "integer"
+	default:
+		return s.Type.String()
 	}
-	return s.Type.String()
 }
 
 // article puts "a" or "an" before a word.
