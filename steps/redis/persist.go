@@ -19,7 +19,7 @@ type saving struct {
 	inProgress string
 	scheduled  string // empty: it is never put off
 	status     string
-	count      string // how often since the start; servers before 7.0 do not count
+	count      string // how often it was BEGUN since the start; servers before 7.0 do not count
 	seconds    string
 }
 
@@ -76,25 +76,24 @@ func (p *persist) possible(n *node, now state) error {
 	return nil
 }
 
-// doneSince: since the look that seen records, the file was written once more, by a run of the server's
-// that started after the look.
-func (p *persist) doneSince(seen engine.Value, now state) bool {
+// begunSince: AFTER the look that seen records, the server has begun to write the file once more. What it
+// writes then is as new as the step needs it.
+func (p *persist) begunSince(seen engine.Value, now state) bool {
 	r, ok := seen.(engine.Record)
-	if !ok || r["server"] != now.runID || now.persistenceText(p.status) != "ok" {
+	if !ok || r["server"] != now.runID {
 		return false
 	}
-	running, _ := r["in_progress"].(bool)
 	if now.has("persistence", p.count) {
 		before, _ := r["count"].(int64)
-		need := before + 1
-		if running {
-			need++
-		}
-		return now.persistence(p.count) >= need
+		return now.persistence(p.count) > before
 	}
-	// LASTSAVE has whole seconds, and says nothing of rewrites.
+	// What was under way then may be what is seen now. LASTSAVE has whole seconds, and says nothing of
+	// rewrites.
+	if running, _ := r["in_progress"].(bool); running {
+		return false
+	}
 	last, _ := r["last_save"].(int64)
-	return p.command == snapshotting.command && !running && now.persistence("rdb_last_save_time") > last
+	return p.under(now) || p.command == snapshotting.command && now.persistence("rdb_last_save_time") > last
 }
 
 // Execute starts the work and waits for its end. After a crash it takes what was finished, or is under way,
@@ -114,12 +113,12 @@ func (p *persist) Execute(ctx context.Context, env *steps.Env) engine.Outcome {
 	if err := p.possible(n, now); err != nil {
 		return failure(err)
 	}
-	if env.Again {
-		if p.doneSince(env.Call.Seen, now) {
-			return p.finished(ctx, n, now, true)
-		}
-		if r, ok := env.Call.Seen.(engine.Record); ok && r["in_progress"] == false && r["server"] == now.runID && p.under(now) {
+	if env.Again && p.begunSince(env.Call.Seen, now) {
+		if p.under(now) {
 			return p.await(ctx, env, n, now, true)
+		}
+		if p.succeeded(now) {
+			return p.finished(ctx, n, now, true)
 		}
 	}
 	return p.start(ctx, env, n, now)
@@ -208,11 +207,17 @@ func (p *persist) progress(env *steps.Env, now state) {
 	}
 }
 
+// succeeded: the last run of the work did, or the server does not say.
+func (p *persist) succeeded(now state) bool {
+	status := now.persistenceText(p.status)
+	return status == "ok" || status == ""
+}
+
 // finished reads how the last run of the work ended. The server tells a failure, but not its reason.
 func (p *persist) finished(ctx context.Context, n *node, now state, again bool) engine.Outcome {
-	if status := now.persistenceText(p.status); status != "ok" && status != "" {
+	if !p.succeeded(now) {
 		return engine.Outcome{Err: fmt.Sprintf("redis %s: the %s failed (%s: %s); the file from before is untouched; the reason stands in the server's log; usual ones are a full disk, a folder without write permission%s, and too little memory to fork",
-			n.address, p.word, p.status, status, n.folder(ctx))}
+			n.address, p.word, p.status, now.persistenceText(p.status), n.folder(ctx))}
 	}
 	result := engine.Record{"seconds": max(now.persistence(p.seconds), 0), "already": again}
 	if p.command == rewriting.command {
@@ -264,7 +269,7 @@ func (p *persist) Preview(ctx context.Context, env *steps.Env) (engine.Impact, e
 	if p.under(now) {
 		im.Warnings = append(im.Warnings, "a "+p.word+" is under way; it would be waited for, and then a new one started")
 	}
-	if status := now.persistenceText(p.status); status != "ok" && status != "" {
+	if !p.succeeded(now) {
 		im.Warnings = append(im.Warnings, "the last "+p.word+" failed; the reason stands in the server's log")
 	}
 	return im, nil

@@ -84,7 +84,27 @@ func TestSnapshotUnderWayBeforeTheStepIsWaitedForAndAnotherTaken(t *testing.T) {
 	c = call("snapshot", snapshot)
 	w.prepare(&c)
 	w.do("BGSAVE")
-	if r := succeeded(t, w.executeIn(t.Context(), c, true)); r["already"] != true || saves(w) != 3 {
+	if r := succeeded(t, w.executeIn(t.Context(), c, true)); r["already"] != true || saves(w) != 3 || saving(w) {
+		t.Errorf("%v, %d snapshots", r, saves(w))
+	}
+}
+
+func saving(w *world) bool {
+	w.t.Helper()
+	return strings.Contains(w.c.Info(w.t.Context(), "persistence").Val(), "rdb_bgsave_in_progress:1")
+}
+
+func TestSnapshotThatBeganBeforeTheIntentDoesNotCount(t *testing.T) {
+	w := newWorld(t, "--rdb-key-save-delay", "200")
+	w.fill("k:", 5_000, 0)
+	w.do("BGSAVE")
+	c := call("snapshot", snapshot)
+	w.prepare(&c)
+	if !saving(w) {
+		t.Fatal("it was over too early")
+	}
+	eventually(t, "it has ended", func() bool { return !saving(w) })
+	if r := succeeded(t, w.executeIn(t.Context(), c, true)); r["already"] != false || saves(w) != 2 {
 		t.Errorf("%v, %d snapshots", r, saves(w))
 	}
 }
@@ -96,10 +116,7 @@ func TestServerThatDiesDuringASnapshot(t *testing.T) {
 	w.prepare(&c)
 	done := make(chan engine.Outcome, 1)
 	go func() { done <- w.execute(c) }()
-	client := w.server.Client()
-	eventually(t, "it saves", func() bool {
-		return strings.Contains(client.Info(t.Context(), "persistence").Val(), "rdb_bgsave_in_progress:1")
-	})
+	eventually(t, "it saves", func() bool { return saving(w) })
 	w.server.Kill()
 	if o := <-done; o.Err == "" || o.InDoubt || o.Effect != engine.EffectUnknown {
 		t.Errorf("%+v", o)
