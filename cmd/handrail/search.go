@@ -16,7 +16,7 @@ import (
 // found is a playbook file.
 type found struct {
 	name string // the stem
-	file string // for messages; of a shipped one "shipped:NAME.yaml"
+	file string // for messages; of a shipped one "shipped/NAME.yaml"
 	read func() ([]byte, error)
 }
 
@@ -83,7 +83,7 @@ func (a *app) everyPlaybook() ([]found, error) {
 	}
 	for _, f := range shipped {
 		if !seen[stem(f)] {
-			all = append(all, found{name: stem(f), file: "shipped:" + f, read: func() ([]byte, error) { return playbooks.Files.ReadFile(f) }})
+			all = append(all, found{name: stem(f), file: "shipped/" + f, read: func() ([]byte, error) { return playbooks.Files.ReadFile(f) }})
 		}
 	}
 	sort.SliceStable(all, func(i, j int) bool { return all[i].name < all[j].name })
