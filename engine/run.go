@@ -29,7 +29,8 @@ type Run struct {
 	reason   string
 
 	nodes    map[string]*node
-	top      *node // the block of the phase that is under way
+	ids      map[string]bool // of every step of the playbook
+	top      *node           // the block of the phase that is under way
 	main     *node
 	done     []*node                 // in the order in which they came to an end
 	spoken   map[string]StepResolved // a person's word on steps that are not reached yet
@@ -71,7 +72,7 @@ type Given struct {
 func NewRun(pb *Playbook, given Given) *Run {
 	r := &Run{
 		pb: pb, secrets: Record{}, targets: given.Targets, preview: given.Preview,
-		nodes: map[string]*node{}, spoken: map[string]StepResolved{},
+		nodes: map[string]*node{}, ids: map[string]bool{}, spoken: map[string]StepResolved{},
 	}
 	for k, v := range given.Secrets {
 		r.secrets[k] = v
@@ -79,7 +80,10 @@ func NewRun(pb *Playbook, given Given) *Run {
 	for k, v := range given.Inputs {
 		r.secrets["input:"+k] = v
 	}
-	pb.EveryStep(func(s *Step) { r.recorded = r.recorded || s.Class == ClassPerson })
+	pb.EveryStep(func(s *Step) {
+		r.ids[s.ID] = true
+		r.recorded = r.recorded || s.Class == ClassPerson
+	})
 	return r
 }
 

@@ -12,11 +12,11 @@ start yes=true no=false
 done a
   a is ok
   skipped g: when inputs.no is false
-  c is failed, effect none: when steps.b.state: step b has not run
+  c is failed, effect none: when steps.b.state: steps.b.state is string pending, not true or false
   run ends failed
   finished failed
 state
   a ok
   g skipped
   . b pending
-  c failed, effect none: when steps.b.state: step b has not run
+  c failed, effect none: when steps.b.state: steps.b.state is string pending, not true or false
