@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"syscall"
 
 	"github.com/handrail-dev/handrail/engine"
@@ -71,8 +73,30 @@ func (a *app) report(err error) int {
 		return int(exitOK)
 	default:
 		a.complain(err)
+		if next := remedy(err); next != "" {
+			a.say("  %s", next)
+		}
 	}
 	return int(codeOf(err))
+}
+
+// remedy says what to do about the disk on which a run's files are.
+func remedy(err error) string {
+	var fault *journal.Fault
+	if !errors.As(err, &fault) {
+		return ""
+	}
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "free some space there; see: df -h " + filepath.Dir(fault.Path)
+	case errors.Is(err, syscall.EROFS):
+		return "its file system takes no writes: mount it writable (dmesg may say why it is not), or set HANDRAIL_STATE to another folder for a new run"
+	case errors.Is(err, fs.ErrPermission):
+		return "this user may not write there: take the user whose run it is (handrail show), or set HANDRAIL_STATE to a folder of your own for a new run"
+	case errors.Is(err, syscall.EIO):
+		return "the disk fails: see dmesg, bring the folder to a sound disk, and point HANDRAIL_STATE to it"
+	}
+	return ""
 }
 
 // codeOfState is the exit code of a run that this process has driven.
