@@ -16,6 +16,7 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+	_ "time/tzdata" // the zones of playbooks, on machines that have none
 )
 
 // version is set by the linker.
