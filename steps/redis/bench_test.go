@@ -2,6 +2,7 @@ package redis_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"strings"
 	"sync"
@@ -51,7 +52,7 @@ func (w world) with(settings engine.Record) *world {
 func (w *world) do(args ...any) any {
 	w.t.Helper()
 	v, err := w.c.Do(context.Background(), args...).Result()
-	if err != nil && err != goredis.Nil {
+	if err != nil && !errors.Is(err, goredis.Nil) {
 		w.t.Fatalf("%v: %v", args, err)
 	}
 	return v

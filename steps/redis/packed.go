@@ -2,7 +2,6 @@ package redis
 
 import (
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 
@@ -111,7 +110,7 @@ func (p *packed) integer() (engine.Value, error) {
 		return nil, err
 	}
 	if i >= exactUpTo || i <= -exactUpTo {
-		return math.Trunc(float64(i)), nil
+		return float64(i), nil
 	}
 	return i, nil
 }
