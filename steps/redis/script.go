@@ -3,7 +3,6 @@ package redis
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/handrail-dev/handrail/engine"
@@ -151,7 +150,15 @@ func (s *script) bare(ctx context.Context, _ *steps.Env, n *node, conn *pinned) 
 // Preview says what would be sent, and what the keys are now.
 func (s *script) Preview(ctx context.Context, env *steps.Env) (engine.Impact, error) {
 	return s.preview(ctx, env, engine.Impact{
-		Would:   fmt.Sprintf("run a script on %d keys", len(s.keys)),
+		Would:   strings.TrimSuffix("run a script on "+show(anyValues(s.keys)), " on "),
 		Details: []string{indent(s.text)},
 	})
+}
+
+func anyValues(list []string) engine.List {
+	out := make(engine.List, len(list))
+	for i, s := range list {
+		out[i] = s
+	}
+	return out
 }
