@@ -18,6 +18,8 @@ const (
 	// patience bounds each wait for what must end soon: an answer to COMMIT, a statement that was
 	// killed, the session lock of a connection that is gone.
 	patience = 10 * time.Second
+	// connectLimit is how long a server may take to greet a new connection.
+	connectLimit = 5 * time.Second
 	// idleConns are kept open between steps.
 	idleConns = 4
 )

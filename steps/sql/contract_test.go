@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -143,8 +144,10 @@ func TestContract(t *testing.T) {
 		}
 		look := func() string { return g.contents(t) }
 		added := func() int {
-			var n int
-			fmt.Sscan(g.one(t, "SELECT COALESCE(SUM(n), 0) - 30 FROM stock"), &n)
+			n, err := strconv.Atoi(g.one(t, "SELECT COALESCE(SUM(n), 0) - 30 FROM stock"))
+			if err != nil {
+				t.Fatal(err)
+			}
 			return n
 		}
 		secret := engine.NewSecret("token", "very-secret-value")

@@ -201,7 +201,9 @@ func (w *csvWriter) rows(rows *sql.Rows, env *steps.Env) (own, err error) {
 		for i, n := range t.names {
 			w.field(i, n, true)
 		}
-		w.line()
+		if err := w.line(); err != nil {
+			return fmt.Errorf("export to %s: %w", w.x.to, err), nil
+		}
 	}
 	for rows.Next() {
 		row, err := t.scan(rows)

@@ -80,8 +80,12 @@ func (c *Conn) faultOf(doing string, err error) error {
 	f := &fault{where: c.where, doing: doing, reach: lost, cause: err}
 	var no refusal
 	var cut interrupted
+	var mute silence
 	var dial *net.OpError
 	switch {
+	case errors.As(err, &mute):
+		f.reach, f.sort = notSent, busyFault
+		f.said = fmt.Sprintf("took the connection and did not greet within %v; nothing was sent; is it a database that listens at this address?", connectLimit)
 	case errors.As(err, &cut):
 		f.reach, f.sort, f.said = refused, stopped, "the statement was stopped"
 	case errors.As(err, &no):

@@ -55,7 +55,6 @@ func (c *Conn) openMySQL(ctx context.Context, given engine.Record) (driver.Conne
 	cfg := mysql.NewConfig()
 	cfg.Net, cfg.Addr, cfg.User, cfg.Passwd, cfg.DBName = "tcp", s.Address, s.User, s.Password.Reveal(), s.Database
 	cfg.ClientFoundRows, cfg.ParseTime = true, true
-	cfg.Timeout = patience
 	cfg.Logger = &mysql.NopLogger{} // errors are returned; nothing is printed beside them
 	if strings.HasPrefix(s.Address, "/") {
 		cfg.Net = "unix"
@@ -115,9 +114,11 @@ func (s tlsSettings) config(address string) (*tls.Config, error) {
 
 // zoneOf asks in which zone the server's sessions are.
 func (c *Conn) zoneOf(ctx context.Context, made driver.Connector) (zone *time.Location, err error) {
+	ctx, cancel := context.WithTimeout(ctx, connectLimit)
+	defer cancel()
 	raw, err := made.Connect(ctx)
 	if err != nil {
-		return nil, c.notSent("", err)
+		return nil, c.notSent("", noGreeting(ctx, err))
 	}
 	defer func() { err = errors.Join(err, raw.Close()) }()
 	row, err := rawRow(ctx, raw, "SELECT @@session.time_zone, @@system_time_zone, TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), NOW())")

@@ -23,9 +23,11 @@ type connector struct {
 }
 
 func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectLimit)
+	defer cancel()
 	raw, err := c.Connector.Connect(ctx)
 	if err != nil {
-		return nil, err
+		return nil, noGreeting(ctx, err)
 	}
 	id, err := c.d.greet(ctx, raw, c.access != steps.Full)
 	if err != nil {
@@ -33,6 +35,20 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	}
 	return &wire{Conn: raw, d: c.d, id: id, readOnly: c.access != steps.Full}, nil
 }
+
+// noGreeting tells a server that took the connection and then said nothing.
+func noGreeting(ctx context.Context, err error) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return silence{err}
+	}
+	return err
+}
+
+// silence is what meets a client that talks to something else than a database.
+type silence struct{ cause error }
+
+func (s silence) Error() string { return s.cause.Error() }
+func (s silence) Unwrap() error { return s.cause }
 
 // wire is one connection to a server. It stands below the operations: whatever they send goes through
 // it, and on a read-only target it lets nothing through but what is known to read.

@@ -1,0 +1,24 @@
+package sql
+
+import (
+	"context"
+	"database/sql/driver"
+	"io"
+	"time"
+)
+
+// SetPatience shortens the waits of a connection, for tests in which what is waited for never comes.
+func SetPatience(c io.Closer, d time.Duration) { c.(*Conn).patience = d }
+
+// BelowTheGuard sends a statement past the guard, on the connection that the guard stands before.
+func BelowTheGuard(ctx context.Context, c io.Closer, text string) error {
+	s, err := c.(*Conn).pin(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.release()
+	return s.conn.Raw(func(raw any) error {
+		_, err := raw.(*wire).Conn.(driver.ExecerContext).ExecContext(ctx, text, nil)
+		return err
+	})
+}
