@@ -46,11 +46,7 @@ func newRelay(t testing.TB, server string) *relay {
 	})
 	t.Cleanup(func() {
 		_ = l.Close()
-		r.mu.Lock()
-		for _, c := range r.open {
-			_ = c.Close()
-		}
-		r.mu.Unlock()
+		r.cutAll()
 		r.done.Wait()
 	})
 	return r
@@ -63,6 +59,15 @@ func (r *relay) cutAt(word string, deliver, shut bool) {
 	r.word, r.deliver, r.shut = word, deliver, false
 	if shut {
 		r.word = "!" + word
+	}
+}
+
+// cutAll cuts every line that there is.
+func (r *relay) cutAll() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.open {
+		_ = c.Close()
 	}
 }
 
@@ -252,6 +257,41 @@ func TestALostProcedureIsAskedAbout(t *testing.T) {
 	}
 }
 
+// TestALostStatementIsEndedAtTheServer, if the user may do that: code that runs with the rights of another
+// user is not its own, and is waited for.
+func TestALostStatementIsEndedAtTheServer(t *testing.T) {
+	direct := mysqlGround(t)
+	direct.stock(t)
+	for name, security := range map[string]string{"own": "INVOKER", "another's": "DEFINER"} {
+		t.Run(name, func(t *testing.T) {
+			direct.must(t, "CREATE OR REPLACE PROCEDURE p() SQL SECURITY "+security+" BEGIN UPDATE stock SET n = n + 1 WHERE id = 1; DO SLEEP(3); END")
+			g, r := direct.through(t)
+			s := g.step(t, "exec", exec("CALL p()")).prepare().patience(500 * time.Millisecond)
+			gone := make(chan engine.Outcome)
+			go func() { gone <- s.execute(t.Context()) }()
+			running := "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB = DATABASE() AND INFO LIKE '%SLEEP(3)%' AND ID <> CONNECTION_ID()"
+			direct.await(t, running)
+			r.cutAll()
+			o := <-gone
+			if security == "INVOKER" {
+				failed(t, o, engine.EffectNone, "lost")
+				return
+			}
+			if !o.InDoubt {
+				t.Errorf("effect %s: %s", o.Effect, o.Err)
+			}
+			contains(t, strings.Join(o.Evidence, "\n"), "still running on connection", "KILL")
+			direct.await(t, "SELECT 1 - ("+running+")")
+			if settled := s.again(g, true).settle(); settled.Verdict != engine.VerdictNotDone {
+				t.Errorf("AFTER its end it is settled as %s: %v", settled.Verdict, settled.Evidence)
+			}
+		})
+	}
+	if direct.n(t, 1) != "10" {
+		t.Errorf("n is %s", direct.n(t, 1))
+	}
+}
+
 func TestDDLWhoseAnswerIsLostIsInDoubt(t *testing.T) {
 	direct := mysqlGround(t)
 	direct.stock(t)
@@ -288,11 +328,7 @@ func TestWhatIsStillRunningIsNotDead(t *testing.T) {
 	gone := make(chan engine.Outcome)
 	go func() { gone <- s.execute(t.Context()) }()
 	direct.await(t, "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB = DATABASE() AND INFO LIKE 'ALTER%' AND STATE LIKE 'Waiting%'")
-	r.mu.Lock()
-	for _, c := range r.open {
-		_ = c.Close()
-	}
-	r.mu.Unlock()
+	r.cutAll()
 	if o := <-gone; !o.InDoubt {
 		t.Fatalf("effect %s: %s", o.Effect, o.Err)
 	}

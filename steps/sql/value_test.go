@@ -83,9 +83,11 @@ func TestMySQLValuesComeBackAsTheyWent(t *testing.T) {
 func TestADecimalIsComparedExactly(t *testing.T) {
 	g := mysqlGround(t)
 	g.must(t, "CREATE TABLE v (c DECIMAL(40,20))", "INSERT INTO v VALUES (1.00000000000000000001), (1.00000000000000000002)")
-	got := rows(t, ok(t, g.step(t, "query", query("SELECT c FROM v WHERE c = :c", "c", decimal(t, "1.00000000000000000001"))).do()))
-	if len(got) != 1 {
-		t.Errorf("%d rows equal it", len(got))
+	for _, text := range []string{"SELECT c FROM v WHERE c = :c", "SELECT c FROM v WHERE c + 0 = :c", "SELECT c FROM v WHERE c + 1 = :c + 1"} {
+		got := rows(t, ok(t, g.step(t, "query", query(text, "c", decimal(t, "1.00000000000000000001"))).do()))
+		if len(got) != 1 {
+			t.Errorf("%s: %d rows equal it", text, len(got))
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package sql
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -56,9 +57,7 @@ func (c *Conn) askMarker(ctx context.Context, mark *markers, lock string, lostID
 		if err == nil {
 			return m, nil
 		}
-		if ctx.Err() == nil || last == nil {
-			last = err
-		}
+		last = err
 		if !pause(ctx, 200*time.Millisecond) {
 			return marker{}, last
 		}
@@ -75,7 +74,13 @@ func (c *Conn) askMarkerOnce(ctx context.Context, mark *markers, lock string, lo
 		_ = c.killHolder(ctx, s, lock, lostID) // if it cannot be ended it is waited for
 	}
 	if err := s.lock(ctx, lock); err != nil {
-		return marker{}, err
+		if ctx.Err() == nil || s.lost {
+			return marker{}, err
+		}
+		// The time is up: what is to be said is who has the lock.
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.patience)
+		defer cancel()
+		return marker{}, errors.New(c.stillRuns(last, s, lock))
 	}
 	defer s.unlock(ctx)
 	return mark.settled(ctx, s)
@@ -205,12 +210,12 @@ func (c *Conn) outlive(ctx context.Context, s *session, lock string, kill bool) 
 // stillRuns describes the statement that holds the lock.
 func (c *Conn) stillRuns(ctx context.Context, s *session, lock string) string {
 	holder, err := s.holder(ctx, lock)
-	if err != nil {
-		return "could not ask: " + err.Error()
+	if err != nil || holder == 0 {
+		return fmt.Sprintf("%s: the attempt may still be running: its session lock was not had", c.where)
 	}
 	rows, err := s.rows(ctx, "ask what is running", "SELECT TIME, STATE, LEFT(INFO, 100) FROM information_schema.PROCESSLIST WHERE ID = ?", holder)
 	if err != nil || len(rows) == 0 {
-		return fmt.Sprintf("%s: the attempt is still running on connection %d", c.where, holder)
+		return fmt.Sprintf("%s: the attempt is still running on connection %d, with the rights of another user; wait for it and resume, or let an administrator end it with KILL %d", c.where, holder, holder)
 	}
 	return fmt.Sprintf("%s: the attempt is still running on connection %d, for %s s, %s: %s; wait for it and resume, or end it with KILL %d",
 		c.where, holder, word(rows[0][0]), word(rows[0][1]), word(rows[0][2]), holder)

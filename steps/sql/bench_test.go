@@ -1,0 +1,45 @@
+package sql_test
+
+import (
+	"testing"
+
+	"github.com/handrail-dev/handrail/steps/steptest/servers"
+)
+
+// BenchmarkSelectOne against BenchmarkSelectOneBare is what the kind costs beside its driver.
+func BenchmarkSelectOne(b *testing.B) {
+	g := ground{target: targetOf(servers.MySQL(b))}
+	s := g.step(b, "query", query("SELECT 1"))
+	for b.Loop() {
+		if o := s.op.Execute(b.Context(), s.env); o.Err != "" {
+			b.Fatal(o.Err)
+		}
+	}
+}
+
+func BenchmarkSelectOneBare(b *testing.B) {
+	db := servers.Open(b, servers.MySQL(b))
+	for b.Loop() {
+		var n int
+		if err := db.QueryRowContext(b.Context(), "SELECT 1").Scan(&n); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkTransaction is a transaction with its marker.
+func BenchmarkTransaction(b *testing.B) {
+	g := ground{target: targetOf(servers.MySQL(b))}
+	g.db = servers.Open(b, g.target.Settings)
+	g.mysql = true
+	g.stock(b)
+	s := g.step(b, "exec", exec("UPDATE stock SET n = n + 1 WHERE id = 1")).prepare()
+	token, i := s.env.Call.Token, 0
+	for b.Loop() {
+		i++
+		s.env.Call.Token = token + string(rune('a'+i%26)) + string(rune('a'+i/26%26)) + string(rune('a'+i/676%26)) + string(rune('a'+i/17576))
+		if o := s.op.Execute(b.Context(), s.env); o.Err != "" {
+			b.Fatal(o.Err)
+		}
+	}
+}
