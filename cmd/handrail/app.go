@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -104,6 +105,22 @@ func (a *app) root() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.PersistentFlags().StringVarP(&a.dir, "directory", "C", "", "folder against which relative paths are taken")
+	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		_, err := a.base() // a folder that is not there is not found out by what it does not hold
+		return err
+	}
+	root.Args = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		meant := ""
+		c.SuggestionsMinimumDistance = 2
+		if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+			meant = "; is " + strings.Join(near, " or ") + " meant?"
+		}
+		return fmt.Errorf("there is no command %s%s See them with: handrail --help", args[0], cmp.Or(meant, "."))
+	}
+	root.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see: %s --help", err, c.CommandPath())
 	})
@@ -112,9 +129,24 @@ func (a *app) root() *cobra.Command {
 		a.runsCommand, a.showCommand, a.logsCommand, a.approveCommand, a.rejectCommand, a.resolveCommand,
 		a.cancelCommand, a.auditCommand, a.schemaCommand, a.kindsCommand, a.initCommand, a.versionCommand,
 	} {
-		root.AddCommand(add())
+		c := add()
+		c.Args = explained(c.Args)
+		root.AddCommand(c)
 	}
 	return root
+}
+
+// explained says how a command is written, where it was given other words than it takes.
+func explained(check cobra.PositionalArgs) cobra.PositionalArgs {
+	if check == nil {
+		return nil
+	}
+	return func(c *cobra.Command, args []string) error {
+		if check(c, args) == nil {
+			return nil
+		}
+		return fmt.Errorf("give it as: %s; see: %s --help", strings.TrimSuffix(c.UseLine(), " [flags]"), c.CommandPath())
+	}
 }
 
 // outputFlag adds -o to a command.
@@ -150,8 +182,13 @@ func (a *app) complain(err error) {
 		a.say("%s", strings.TrimRight(d.Render(), "\n"))
 	}
 	if len(found) == 0 {
-		a.say("handrail: %s", err)
+		a.say("handrail: %s", why(err))
 	}
+}
+
+// why is the text of an error. Of a request that is not possible a person wants to know the reason alone.
+func why(err error) string {
+	return strings.TrimPrefix(err.Error(), engine.ErrNotPossible.Error()+": ")
 }
 
 func (a *app) lookup(name string) string {

@@ -35,7 +35,7 @@ func (a *app) cancel(ctx context.Context, typed string, undo bool, inputs []stri
 		return err
 	}
 	if _, err := run.Cancel(a.me(), undo); err != nil {
-		return err
+		return fmt.Errorf("run %s cannot be cancelled: %s; see: handrail show %s", run.ID(), why(err), run.ID())
 	}
 	alive, err := store.Alive(run.ID())
 	if err != nil {

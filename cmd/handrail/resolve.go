@@ -47,7 +47,7 @@ func (a *app) resolve(ctx context.Context, typed, step, word, because string) er
 		return err
 	}
 	if _, err := run.Resolve(step, as, a.me(), because); err != nil {
-		return err
+		return fmt.Errorf("step %s cannot be resolved: %s; see: handrail show %s", step, why(err), run.ID())
 	}
 	recorded, err := a.request(ctx, run.ID(), journal.Request{Ask: journal.AskResolve, Step: step, As: as, Because: because,
 		By: a.me(), At: a.now().UTC()})

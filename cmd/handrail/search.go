@@ -30,6 +30,9 @@ func fromDisk(file string) found {
 // readFile reads a playbook, an environment or inputs.
 func readFile(file string) ([]byte, error) {
 	info, err := os.Stat(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no file %s", file)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +114,9 @@ func yamlFiles(dir string) ([]string, error) {
 func (a *app) find(name string) (found, error) {
 	if isFile(name) {
 		file := a.in(name)
-		if _, err := os.Stat(file); err != nil {
+		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+			return found{}, fmt.Errorf("playbook %s: there is no such file; see the playbooks with: handrail list", name)
+		} else if err != nil {
 			return found{}, fmt.Errorf("playbook %s: %w", name, err)
 		}
 		return fromDisk(file), nil

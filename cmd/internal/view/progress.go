@@ -143,6 +143,12 @@ func (p *Plain) lines(s engine.Stamped) []string {
 	case engine.PhaseEntered:
 		switch e.Phase {
 		case engine.PhaseUndo:
+			switch len(e.Steps) {
+			case 0:
+				return []string{"there is nothing to undo"}
+			case 1:
+				return []string{"undoing 1 step"}
+			}
 			return []string{fmt.Sprintf("undoing %d steps", len(e.Steps))}
 		case engine.PhaseAlways:
 			return []string{"always:"}

@@ -30,7 +30,7 @@ func Show(w io.Writer, style Style, s Shown) error {
 	var b strings.Builder
 	v := s.Run.View()
 	fmt.Fprintf(&b, "run %s of %s: %s\n", style.mark(bold, v.ID), v.Playbook, style.runState(s.State))
-	if s.Reason != "" {
+	if s.Reason != "" && (s.State != engine.Waiting || waits(s.Run)) {
 		fmt.Fprintf(&b, "  %s\n", printable(s.Reason))
 	}
 	fmt.Fprintf(&b, "  started %s by %s", v.Started.Format("2006-01-02 15:04:05 MST"), v.By)
@@ -196,6 +196,15 @@ func writeNext(b *strings.Builder, style Style, s Shown) {
 	}
 }
 
+// waits: a person is still waited for. A run that waited is not resumed by the answer.
+func waits(r *engine.Run) bool {
+	found := false
+	r.EachStep(func(v engine.StepView) {
+		found = found || v.State == engine.InDoubt || v.Waiting && v.Ask != ""
+	})
+	return found
+}
+
 // NextStep is a command that a person may type now.
 type NextStep struct {
 	Command string `json:"command"`
@@ -224,21 +233,18 @@ func Next(s Shown) []NextStep {
 
 func nextOfWaiting(r *engine.Run, resume string) []NextStep {
 	var out []NextStep
-	waits := false
 	r.EachStep(func(v engine.StepView) {
 		switch {
 		case v.State == engine.InDoubt && len(out) < 4:
-			waits = true
 			out = append(out, NextStep{fmt.Sprintf("handrail resolve %s %s done|not-done|skip --because …", r.ID(), Quote(v.Path)), "say what is true; see above"})
 		case v.Waiting && v.Ask != "":
-			waits = true
 			out = append(out,
 				NextStep{fmt.Sprintf("handrail approve %s %s", r.ID(), Quote(v.Path)), "yes"},
 				NextStep{fmt.Sprintf("handrail reject %s %s --because …", r.ID(), Quote(v.Path)), "no"})
 		}
 	})
 	why := "then go on"
-	if !waits {
+	if !waits(r) {
 		why = "go on: nothing is waited for any more"
 	}
 	return append(out, NextStep{resume, why})
