@@ -7,6 +7,8 @@ import (
 	"github.com/handrail-dev/handrail/steps/approve"
 	"github.com/handrail-dev/handrail/steps/docker"
 	"github.com/handrail-dev/handrail/steps/exec"
+	"github.com/handrail-dev/handrail/steps/http"
+	"github.com/handrail-dev/handrail/steps/notify"
 	"github.com/handrail-dev/handrail/steps/redis"
 	"github.com/handrail-dev/handrail/steps/sql"
 	"github.com/handrail-dev/handrail/steps/verify"
@@ -22,6 +24,8 @@ func Kinds() []steps.Kind {
 		wait.New(),
 		verify.New(),
 		exec.New(),
+		http.New(),
 		approve.New(),
+		notify.New(),
 	}
 }
