@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -83,9 +84,13 @@ func (g ground) one(t testing.TB, query string, args ...any) string {
 
 // tables are the names of the tables, the markers left out.
 func (g ground) tables(t testing.TB) []string {
-	query := "SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'handrail_markers' ORDER BY 1"
+	return slices.DeleteFunc(g.everyTable(t), func(n string) bool { return n == "handrail_markers" })
+}
+
+func (g ground) everyTable(t testing.TB) []string {
+	query := "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY 1"
 	if g.mysql {
-		query = "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name <> 'handrail_markers' ORDER BY 1"
+		query = "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() ORDER BY 1"
 	}
 	rows, err := g.db.Query(query)
 	if err != nil {

@@ -126,7 +126,7 @@ func TestADryRunLeavesAnSQLiteFileAsItIs(t *testing.T) {
 	} {
 		s := g.stepUnder(t, steps.ReadOnly, operationOf(params), params)
 		for _, class := range []engine.Class{s.env.Call.Class, engine.ClassRead, engine.ClassIdempotent} {
-			s.env.Call.Class = class
+			s.env.Call.Class, s.env.Call.Seen = class, engine.Record{"markers": "main"}
 			failed(t, s.execute(t.Context()), engine.EffectNone, "dry-run only reads")
 		}
 		if _, err := s.op.Preview(t.Context(), s.env); err != nil {

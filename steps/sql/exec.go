@@ -125,7 +125,7 @@ func (t *change) Prepare(ctx context.Context, env *steps.Env) (engine.Preparatio
 	if t.alone(c, entries[0]) {
 		return engine.Preparation{}, nil
 	}
-	p, err := c.prepare(ctx, t.written(entries))
+	p, err := c.prepare(ctx, env.Call.Class, t.written(entries))
 	if env.Call.Class != engine.ClassTransactional {
 		p.Class, p.Why = engine.ClassUnset, "" // it is no more than that already
 	}
@@ -168,6 +168,9 @@ func (t *change) Execute(ctx context.Context, env *steps.Env) engine.Outcome {
 		return plain(ctx, env, s, entries[0], t.all)
 	}
 	was := seenOf(env.Call)
+	if err := was.unmarked(env.Call); err != nil {
+		return failure(err)
+	}
 	mark := t.mark(c, env, was)
 	if env.Call.Class == engine.ClassUnrepeatable && mark == nil {
 		if err := s.note(env, entries[0]); err != nil {

@@ -36,17 +36,30 @@ func (c *Conn) recall(ctx context.Context, call engine.Call, list []written) (se
 	return seen{markers: home}, err
 }
 
+// unmarked refuses a transactional effect for which no place was found: without its marker a crash could
+// repeat it.
+func (s seen) unmarked(call engine.Call) error {
+	if call.Class == engine.ClassTransactional && s.markers == "" {
+		return fmt.Errorf("step %s is transactional, and it was not prepared: there is no place for its marker", call.Step)
+	}
+	return nil
+}
+
 // written is a statement with its arguments, as far as they are known.
 type written struct {
 	st *statement.Statement
 	v  values
 }
 
-// prepare looks whether what is written can be committed together with a marker.
-func (c *Conn) prepare(ctx context.Context, list []written) (engine.Preparation, error) {
+// prepare looks whether what is written can be committed together with a marker. An effect that the
+// author calls idempotent needs none.
+func (c *Conn) prepare(ctx context.Context, class engine.Class, list []written) (engine.Preparation, error) {
 	home, why, err := c.footing(ctx, c, list)
 	if err != nil {
 		return engine.Preparation{}, err
+	}
+	if class == engine.ClassIdempotent {
+		return engine.Preparation{Seen: seen{leaky: why}.value()}, nil
 	}
 	if why != "" {
 		return engine.Preparation{Seen: seen{leaky: why}.value(), Class: engine.ClassUnrepeatable, Why: why}, nil

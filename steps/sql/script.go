@@ -58,7 +58,7 @@ func (t *script) Prepare(ctx context.Context, env *steps.Env) (engine.Preparatio
 	if err != nil {
 		return engine.Preparation{}, err
 	}
-	p, err := c.prepare(ctx, t.written(entries))
+	p, err := c.prepare(ctx, env.Call.Class, t.written(entries))
 	if env.Call.Class != engine.ClassTransactional {
 		p.Class, p.Why = engine.ClassUnset, ""
 	}
@@ -114,6 +114,9 @@ func (t *script) Execute(ctx context.Context, env *steps.Env) engine.Outcome {
 		return failure(err)
 	}
 	r := &turn{script: t, env: env, c: c, s: s, seen: seenOf(env.Call), entries: entries}
+	if err := r.seen.unmarked(env.Call); err != nil {
+		return failure(err)
+	}
 	if err := s.lock(ctx, env.Call.Token); err != nil {
 		return failure(err)
 	}

@@ -271,6 +271,29 @@ func TestAUserWithoutTheRightToCreateHasNoMarkers(t *testing.T) {
 	failed(t, reader.step(t, "exec", exec("UPDATE stock SET n = 0 WHERE id = 1")).do(), engine.EffectNone, "the user may not do this", "GRANT")
 }
 
+func TestATransactionIsNotCarriedOutWithoutItsMarker(t *testing.T) {
+	grounds(t, func(t *testing.T, g ground) {
+		g.stock(t)
+		failed(t, g.step(t, "exec", exec("UPDATE stock SET n = 0")).execute(t.Context()), engine.EffectNone, "was not prepared")
+		failed(t, g.step(t, "script", script("UPDATE stock SET n = 0")).execute(t.Context()), engine.EffectNone, "was not prepared")
+		if g.n(t, 1) != "10" {
+			t.Error("it was carried out")
+		}
+		s := g.step(t, "exec", exec("UPDATE stock SET n = n + 1 WHERE id = 1"))
+		s.env.Call.Class = engine.ClassIdempotent // as an author may say
+		ok(t, s.do())
+		ok(t, s.again(g, true).execute(t.Context()))
+		if n := g.n(t, 1); n != "12" {
+			t.Errorf("n is %s; what is idempotent by its author's word is done again", n)
+		}
+		for _, name := range g.everyTable(t) {
+			if name == "handrail_markers" {
+				t.Error("a table of markers was made for nothing")
+			}
+		}
+	})
+}
+
 func TestAnOlderEngineChangesNothing(t *testing.T) {
 	grounds(t, func(t *testing.T, g ground) {
 		g.stock(t)
