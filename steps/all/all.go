@@ -7,6 +7,7 @@ import (
 	"github.com/handrail-dev/handrail/steps/approve"
 	"github.com/handrail-dev/handrail/steps/docker"
 	"github.com/handrail-dev/handrail/steps/exec"
+	"github.com/handrail-dev/handrail/steps/file"
 	"github.com/handrail-dev/handrail/steps/http"
 	"github.com/handrail-dev/handrail/steps/notify"
 	"github.com/handrail-dev/handrail/steps/redis"
@@ -24,6 +25,7 @@ func Kinds() []steps.Kind {
 		wait.New(),
 		verify.New(),
 		exec.New(),
+		file.New(),
 		http.New(),
 		approve.New(),
 		notify.New(),
