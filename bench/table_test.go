@@ -28,7 +28,7 @@ const only = "HANDRAIL_BENCH_ONLY"
 // BenchmarkTable measures everything once, prints the table and writes it into the page.
 func BenchmarkTable(b *testing.B) {
 	var rows []row
-	wanted := os.Getenv(only)
+	wanted, before := os.Getenv(only), load()
 	for _, part := range []struct {
 		name    string
 		measure func(*testing.B) []row
@@ -40,18 +40,18 @@ func BenchmarkTable(b *testing.B) {
 			rows = append(rows, part.measure(b)...)
 		}
 	}
-	fmt.Print(table(rows))
+	fmt.Print(table(rows, before))
 	if wanted != "" {
 		return
 	}
-	if err := document("../docs/performance.md", table(rows)); err != nil {
+	if err := document("../docs/performance.md", table(rows, before)); err != nil {
 		b.Fatal(err)
 	}
 }
 
-func table(rows []row) string {
+func table(rows []row, load string) string {
 	var t strings.Builder
-	fmt.Fprintf(&t, "Measured on %s, %s.\n\n", machine(), time.Now().UTC().Format("2 January 2006"))
+	fmt.Fprintf(&t, "Measured on %s, %s. Load average when it began: %s.\n\n", machine(), time.Now().UTC().Format("2 January 2006"), load)
 	t.WriteString("| work | Handrail | beside it | figure | bar | met |\n|---|---|---|---|---|---|\n")
 	for _, r := range rows {
 		met := "yes"
@@ -61,6 +61,15 @@ func table(rows []row) string {
 		fmt.Fprintf(&t, "| %s | %s | %s | %s | %s | %s |\n", r.work, r.handrail, r.beside, r.figure, r.bar, met)
 	}
 	return t.String()
+}
+
+// load says how busy the machine was with other things.
+func load() string {
+	b, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "not known"
+	}
+	return strings.Fields(string(b))[0]
 }
 
 func machine() string {
@@ -86,7 +95,8 @@ func document(file, table string) error {
 	return os.WriteFile(file, []byte(before+begin+table+end+after), 0o644)
 }
 
-const rounds = 5
+// rounds is odd, so that there is one in the middle.
+const rounds = 9
 
 // compared is what came of two programs that ran in turn.
 type compared struct {
