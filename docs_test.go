@@ -1,7 +1,12 @@
 package handrail
 
 import (
+	"go/parser"
+	"go/token"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -32,4 +37,66 @@ func TestReadmeShowsAPlaybookThatLoads(t *testing.T) {
 	if len(pb.Steps) != 3 {
 		t.Errorf("it has %d steps", len(pb.Steps))
 	}
+}
+
+// TestEveryDependencyHasItsReason: a module that our code imports is in docs/dependencies.md.
+func TestEveryDependencyHasItsReason(t *testing.T) {
+	mod, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("docs/dependencies.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var modules []string
+	for line := range strings.Lines(string(mod)) {
+		if f := strings.Fields(line); len(f) >= 2 && strings.HasPrefix(f[1], "v") {
+			modules = append(modules, f[0])
+		}
+	}
+	for imported, file := range imports(t) {
+		module := ""
+		for _, m := range modules {
+			if (imported == m || strings.HasPrefix(imported, m+"/")) && len(m) > len(module) {
+				module = m
+			}
+		}
+		if module != "" && !strings.Contains(string(page), strings.TrimPrefix(module, "github.com/")) {
+			t.Errorf("%s imports %s; give the reason for %s in docs/dependencies.md", file, imported, module)
+		}
+	}
+}
+
+// imports gives what the module's Go files import, tests included, each with one file that does.
+func imports(t *testing.T) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	err := filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && (name == "tools" || name != "." && strings.HasPrefix(entry.Name(), ".")) {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(name, ".go") {
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, spec := range file.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			found[imported] = name
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
 }
