@@ -157,4 +157,6 @@ type Answer struct {
 	Grade   Grade
 	Message string
 	Result  Record
+	// Withheld: a dry-run does not ask such a question; the real run would.
+	Withheld bool
 }

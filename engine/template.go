@@ -164,6 +164,40 @@ type Late struct {
 func (l Late) Render(locals Record) (Value, error) { return l.template.Render(l.scope.with(locals)) }
 func (l Late) digest() string                      { return l.template.Source() }
 
+// Written is the template as a person would read it: what is sent, with its expressions as they stand
+// in the playbook.
+func (t Template) Written() string {
+	switch {
+	case t.Expr != nil:
+		return "${{ " + t.Expr.String() + " }}"
+	case t.Parts != nil:
+		var b strings.Builder
+		for _, p := range t.Parts {
+			b.WriteString(p.Written())
+		}
+		return b.String()
+	case t.List != nil:
+		out := make([]string, len(t.List))
+		for i, e := range t.List {
+			out[i] = e.Written()
+		}
+		return "[" + strings.Join(out, ", ") + "]"
+	case t.Fields != nil:
+		out := make([]string, len(t.Fields))
+		for i, f := range t.Fields {
+			out[i] = f.Name + ": " + f.Value.Written()
+		}
+		return "{" + strings.Join(out, ", ") + "}"
+	case t.Probe != nil:
+		return "{" + t.Probe.Kind + "." + t.Probe.Op + ": " + t.Probe.Params.Written() + "}"
+	case t.Condition != nil:
+		return t.Condition.String()
+	case t.Late != nil:
+		return t.Late.Written()
+	}
+	return Text(t.Literal)
+}
+
 // Source is a text by which two templates are equal if they say the same.
 func (t Template) Source() string {
 	switch {

@@ -1,6 +1,9 @@
 package engine
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // StepView is what a person may see of a step.
 type StepView struct {
@@ -140,7 +143,7 @@ func (r *Run) stepView(s *Step, n *node, path string, depth int) StepView {
 	}
 	if s.Operation != nil {
 		v.Operation = s.Operation.Name
-		v.Statements = s.Params.Source()
+		v.Statements = strings.TrimSuffix(strings.TrimPrefix(s.Params.Written(), "{"), "}")
 	}
 	for _, p := range s.DoneIf {
 		v.DoneIf = append(v.DoneIf, p.Source())

@@ -220,7 +220,16 @@ func (x *Executor) askOne(ctx context.Context, step string, q engine.Question) e
 	} else {
 		o.Err = err.Error()
 	}
-	return q.Judge(o)
+	a := q.Judge(o)
+	a.Withheld = x.access == ReadOnly && a.Asked == engine.CouldNotAsk && x.starts(kind, operation)
+	return a
+}
+
+// starts: asking would start something of which only the author says that it reads. A dry-run does not.
+func (x *Executor) starts(kind, operation string) bool {
+	def := x.defs[kind]
+	op, ok := def.Operation(operation)
+	return ok && len(def.Targets) == 0 && op.Class != engine.ClassRead
 }
 
 // Remembers asks the targets for the markers of finished effects.

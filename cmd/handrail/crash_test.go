@@ -122,7 +122,8 @@ func (s *stand) write(name, text string) {
 // container starts a container that writes a line at each of its starts.
 func (s *stand) container(key string) string {
 	s.t.Helper()
-	name := "handrail-crash-" + key
+	// Another checkout may run the same test on the same engine.
+	name := fmt.Sprintf("handrail-crash-%d-%s", os.Getpid(), key)
 	s.dockerCLI("run", "-d", "--name", name, "--stop-timeout", "0", "handrail-test/base:1", "sh", "-c", "echo started; exec sleep 600")
 	s.t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)

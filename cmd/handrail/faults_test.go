@@ -69,7 +69,7 @@ func TestRedisThatIsLoading(t *testing.T) {
 		return err != nil && strings.HasPrefix(err.Error(), "LOADING")
 	})
 	g.handrail("run", "--yes", "push").is(1, "it is still loading its data from disk; nothing was changed; try again when")
-	<-loading // the client may have given up; what counts is that the server answers
+	_ = <-loading // the client may have given up; what counts is that the server answers
 	eventually(t, "loaded", func() bool { return s.Client().Ping(t.Context()).Err() == nil })
 	g.handrail("resume", g.last()).is(0)
 	pushedOnce(t, s)
@@ -194,5 +194,6 @@ func TestEngineThatIsNotThere(t *testing.T) {
 	g := newGround(t)
 	g.target("engine", "docker", engine.Record{"host": "unix://" + g.dir + "/docker.sock"})
 	g.playbook("restart", "targets: {engine: docker}\nsteps:\n  - {id: restart, docker: {restart: web}}\n")
+	g.handrail("plan", "restart").is(1)
 	g.handrail("run", "--yes", "restart").is(1, "no Docker engine at "+g.dir+"/docker.sock", "systemctl start docker", "nothing was changed")
 }

@@ -16,7 +16,7 @@ func Make(ctx context.Context, pb *engine.Playbook, start engine.RunStarted, giv
 	given.Preview = true
 	w := &walk{
 		run: engine.NewRun(pb, given), looker: looker, at: start.Started, index: map[string]int{},
-		changed: map[string]string{}, doubt: map[string]string{}, depth: map[string]int{},
+		changed: map[string]string{}, doubt: map[string]string{}, unasked: map[string]bool{}, depth: map[string]int{},
 		plan: &Plan{
 			Version: Version, Playbook: pb.Name, Digest: pb.Digest, Environment: start.Environment,
 			Offline: looker == nil, Made: start.Started, RTO: pb.Objectives.RTO,
@@ -43,6 +43,7 @@ type walk struct {
 	// changed names, for each target, the first step that would change it; "*" is every target.
 	changed map[string]string
 	doubt   map[string]string // why a step's done_if does not decide
+	unasked map[string]bool   // steps whose done_if could not be asked: the run would stop there
 	section string
 }
 
@@ -159,6 +160,7 @@ func (w *walk) askDoneIf(ctx context.Context, c engine.AskDoneIf) error {
 			e.Asked, e.Result = engine.Yes, engine.Typed{V: a.Result}
 		case engine.CouldNotAsk:
 			w.doubt[c.Step] = "done_if could not be asked: " + a.Message
+			w.unasked[c.Step] = !a.Withheld
 		case engine.No:
 		}
 	}
@@ -271,6 +273,9 @@ func (w *walk) effect(ctx context.Context, c engine.Execute) error {
 	}
 	if why := w.doubt[c.Step]; why != "" {
 		s.Warnings = append(s.Warnings, why)
+	}
+	if w.unasked[c.Step] {
+		s.Standing, s.Why = engine.StandingUnknown, "the run would stop here: "+w.doubt[c.Step]
 	}
 	if by := w.changedBy(c.Target); by != "" {
 		for i := range s.Figures {

@@ -181,7 +181,8 @@ func (c *connection) explain(ctx context.Context, err error) error {
 func (c *connection) explainDial(ctx context.Context, err error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if reason := c.probe(ctx); reason != nil {
+	// The probe opens a connection and sends nothing, so it may pass the guard of a dry-run.
+	if reason := c.probe(context.WithValue(ctx, passed{}, true)); reason != nil {
 		err = reason
 	}
 	path := strings.TrimPrefix(c.host, "unix://")

@@ -64,7 +64,7 @@ func TestShowOfAStepInDoubtSaysAllThatAPersonNeeds(t *testing.T) {
 	}
 	for _, want := range []string{
 		"cannot be known whether the effect of step pay happened",
-		"exec.exec (unrepeatable)", "Pay the invoice", `["pay","it's"]`,
+		"exec.exec (unrepeatable)", "Pay the invoice", "sent        argv: [pay, it's]",
 		"intended at 2026-11-21 12:00:02.000 UTC, attempt 1", runID + "/pay",
 		"nobody saw its exit code",
 		"handrail resolve " + runID + " pay done ", "handrail resolve " + runID + " pay not-done ", "handrail resolve " + runID + " pay skip ",
