@@ -14,5 +14,10 @@
 //     class of the effect allows;
 //   - what cannot be known is in doubt until a probe or a person has answered.
 //
+// To read it from top to bottom: playbook.go (what there is to run), event.go and command.go (what can
+// happen and what can be asked for), run.go (Apply), next.go (Next), tree.go (how steps begin and end),
+// apply_step.go and apply_run.go (what each event does), judge.go (from an outcome to a verdict),
+// issue.go (from a step to a command). The stories in testdata show each behaviour as a dialogue.
+//
 // The core never touches the outside: no files, no network, no clock, no goroutines, no YAML.
 package engine
