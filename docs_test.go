@@ -39,6 +39,32 @@ func TestReadmeShowsAPlaybookThatLoads(t *testing.T) {
 	}
 }
 
+// TestDesignNamesEveryKind: the page that explains the words knows them all.
+func TestDesignNamesEveryKind(t *testing.T) {
+	page, err := os.ReadFile("docs/design.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, k := range all.Kinds() {
+		names[k.Define().Name] = true
+	}
+	for line := range strings.Lines(string(page)) {
+		if rest, ok := strings.CutPrefix(line, "| kind |"); ok {
+			for _, word := range strings.Fields(strings.Trim(rest, " |\n")) {
+				if name := strings.Trim(word, "`"); !names[name] {
+					t.Errorf("docs/design.md names the kind %s, which there is not", name)
+				} else {
+					delete(names, name)
+				}
+			}
+		}
+	}
+	for name := range names {
+		t.Errorf("docs/design.md does not name the kind %s", name)
+	}
+}
+
 // TestEveryDependencyHasItsReason: a module that our code imports is in docs/dependencies.md.
 func TestEveryDependencyHasItsReason(t *testing.T) {
 	mod, err := os.ReadFile("go.mod")
