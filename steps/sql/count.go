@@ -97,7 +97,13 @@ func (n *counter) write(ctx context.Context, e entry, v values, one bool, impact
 		if err != nil {
 			return err
 		}
-		d, warnings := n.doubtsOf(name, f, e.st.Class)
+		var cascades []string
+		if event(e.st.Class.Verb) != "INSERT" || e.st.Class.Verb == "REPLACE" {
+			if cascades, err = n.c.d.cascades(ctx, n.c, name); err != nil {
+				return err
+			}
+		}
+		d, warnings := n.doubtsOf(name, f, cascades, e.st.Class)
 		doubts = append(doubts, d...)
 		for _, w := range warnings {
 			impact.Warnings = append(impact.Warnings, n.label(e, one)+w)
@@ -122,7 +128,7 @@ func (n *counter) write(ctx context.Context, e entry, v values, one bool, impact
 }
 
 // doubtsOf are why a count on a table is no more than an estimate, and what a person should know.
-func (n *counter) doubtsOf(name statement.Name, f tableFacts, class statement.Class) (doubts, warnings []string) {
+func (n *counter) doubtsOf(name statement.Name, f tableFacts, cascades []string, class statement.Class) (doubts, warnings []string) {
 	if by, ok := n.changed[strings.ToLower(name.String())]; ok {
 		doubts = append(doubts, by+" before it changes the table")
 	} else if n.blurred != "" {
@@ -138,7 +144,7 @@ func (n *counter) doubtsOf(name statement.Name, f tableFacts, class statement.Cl
 		doubts = append(doubts, "the trigger "+g+" may change more")
 		warnings = append(warnings, fmt.Sprintf("the trigger %s on %s is fired", g, name))
 	}
-	for _, k := range f.cascades {
+	for _, k := range cascades {
 		if on, table, _ := strings.Cut(k, " "); on == class.Verb || class.Verb == "REPLACE" {
 			doubts = append(doubts, "a foreign key carries the change on to "+table)
 			warnings = append(warnings, "a foreign key carries the change on to "+table)

@@ -39,6 +39,9 @@ type dialect interface {
 	current(ctx context.Context, q queryer) (string, error)
 	// look finds out about tables.
 	look(ctx context.Context, q queryer, t statement.Name) (tableFacts, error)
+	// cascades are "UPDATE parts", "DELETE parts": what a change of the table does to others by foreign
+	// keys, as far as they are in the same database.
+	cascades(ctx context.Context, q queryer, t statement.Name) ([]string, error)
 	// leaky are tables of a database that keep no transactions, some of them.
 	leaky(ctx context.Context, q queryer, database string) ([]string, error)
 	// strangers are those of the names that the catalogue does not have for a database, or for a table,
@@ -63,7 +66,6 @@ type tableFacts struct {
 	leaky    bool     // it keeps no transactions
 	rows     int64    // an estimate; -1: not known
 	triggers []string // event and name: "UPDATE audit_t"
-	cascades []string // tables that a change here changes too
 }
 
 // triggersOn are the triggers of an event.

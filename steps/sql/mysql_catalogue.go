@@ -37,17 +37,28 @@ func (d *mysqlDialect) look(ctx context.Context, q queryer, t statement.Name) (t
 	for _, r := range rows {
 		f.triggers = append(f.triggers, word(r[0])+" "+word(r[1]))
 	}
-	rows, err = q.rows(ctx, doing, `SELECT DISTINCT CONSTRAINT_SCHEMA, TABLE_NAME, UPDATE_RULE, DELETE_RULE
+	return f, nil
+}
+
+// cascades looks at the tables of the same database only: MariaDB opens every table that it looks at.
+func (*mysqlDialect) cascades(ctx context.Context, q queryer, t statement.Name) ([]string, error) {
+	rows, err := q.rows(ctx, "look at the foreign keys on "+t.String(), `SELECT DISTINCT TABLE_NAME, UPDATE_RULE, DELETE_RULE
 		FROM information_schema.REFERENTIAL_CONSTRAINTS
-		WHERE UNIQUE_CONSTRAINT_SCHEMA = ? AND REFERENCED_TABLE_NAME = ? ORDER BY TABLE_NAME`, t.Schema, t.Table)
+		WHERE CONSTRAINT_SCHEMA = ? AND UNIQUE_CONSTRAINT_SCHEMA = ? AND REFERENCED_TABLE_NAME = ? ORDER BY TABLE_NAME`, t.Schema, t.Schema, t.Table)
+	return cascadesOf(rows), err
+}
+
+// cascadesOf reads rows of table, rule on update, rule on delete.
+func cascadesOf(rows [][]any) []string {
+	var out []string
 	for _, r := range rows {
 		for i, event := range []string{"UPDATE", "DELETE"} {
-			if rule := word(r[2+i]); rule != "RESTRICT" && rule != "NO ACTION" {
-				f.cascades = append(f.cascades, event+" "+word(r[1]))
+			if rule := word(r[1+i]); rule != "RESTRICT" && rule != "NO ACTION" {
+				out = append(out, event+" "+word(r[0]))
 			}
 		}
 	}
-	return f, err
+	return out
 }
 
 func (*mysqlDialect) leaky(ctx context.Context, q queryer, database string) ([]string, error) {
@@ -62,6 +73,8 @@ func (*mysqlDialect) leaky(ctx context.Context, q queryer, database string) ([]s
 	return out, err
 }
 
+// strangers asks database by database and stops when everything is known: for a condition that is no
+// equality MariaDB opens every table of every database.
 func (d *mysqlDialect) strangers(ctx context.Context, q queryer, names []string) ([]string, error) {
 	const doing = "look the names up in the catalogue"
 	list, args := holes(names)
@@ -69,29 +82,36 @@ func (d *mysqlDialect) strangers(ctx context.Context, q queryer, names []string)
 	if err != nil {
 		return nil, err
 	}
-	known := map[string]bool{}
-	databases := []string{}
-	for _, r := range rows {
-		known[strings.ToLower(word(r[0]))] = true
-		databases = append(databases, word(r[0]))
-	}
 	here, err := d.current(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	where, in := holes(append(databases, here))
+	databases, known := []string{here}, map[string]bool{}
+	for _, r := range rows {
+		databases = append(databases, word(r[0]))
+		known[strings.ToLower(word(r[0]))] = true
+	}
+	strange := unknownOf(names, known)
 	for _, from := range []string{"TABLE_NAME FROM information_schema.TABLES", "COLUMN_NAME FROM information_schema.COLUMNS",
 		"INDEX_NAME FROM information_schema.STATISTICS"} {
 		column, _, _ := strings.Cut(from, " ")
-		rows, err := q.rows(ctx, doing, "SELECT DISTINCT "+from+" WHERE TABLE_SCHEMA IN ("+where+") AND "+column+" IN ("+list+")", append(in[:len(in):len(in)], args...)...)
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range rows {
-			known[strings.ToLower(word(r[0]))] = true
+		for _, db := range databases {
+			if len(strange) == 0 || db == "" {
+				continue
+			}
+			list, args := holes(strange)
+			rows, err := q.rows(ctx, doing, "SELECT DISTINCT "+from+" WHERE TABLE_SCHEMA = ? AND "+column+" IN ("+list+")", append([]any{db}, args...)...)
+			if err != nil {
+				return nil, err
+			}
+			known := map[string]bool{}
+			for _, r := range rows {
+				known[strings.ToLower(word(r[0]))] = true
+			}
+			strange = unknownOf(strange, known)
 		}
 	}
-	return unknownOf(names, known), nil
+	return strange, nil
 }
 
 // unknownOf are the names that are not among the known ones, in any case of letters.

@@ -27,17 +27,14 @@ func (d sqliteDialect) look(ctx context.Context, q queryer, t statement.Name) (t
 	for _, r := range rows {
 		f.triggers = append(f.triggers, triggerEvent(word(r[1]))+" "+word(r[0]))
 	}
-	rows, err = q.rows(ctx, doing, `SELECT DISTINCT m.name, k.on_update, k.on_delete
+	return f, nil
+}
+
+func (sqliteDialect) cascades(ctx context.Context, q queryer, t statement.Name) ([]string, error) {
+	rows, err := q.rows(ctx, "look at the foreign keys on "+t.String(), `SELECT DISTINCT m.name, k.on_update, k.on_delete
 		FROM sqlite_master m, pragma_foreign_key_list(m.name) k
 		WHERE m.type = 'table' AND k."table" = ? COLLATE NOCASE ORDER BY m.name`, t.Table)
-	for _, r := range rows {
-		for i, event := range []string{"UPDATE", "DELETE"} {
-			if rule := word(r[1+i]); rule != "RESTRICT" && rule != "NO ACTION" {
-				f.cascades = append(f.cascades, event+" "+word(r[0]))
-			}
-		}
-	}
-	return f, err
+	return cascadesOf(rows), err
 }
 
 // triggerEvent reads the event out of a trigger's definition.
