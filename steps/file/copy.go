@@ -22,7 +22,7 @@ type copyParams struct {
 type copying struct {
 	From steps.Path `param:"from" need:"yes" doc:"The file. A symbolic link is followed."`
 	To   steps.Path `param:"to" need:"yes" doc:"The file that it becomes; not a folder, and not a symbolic link."`
-	Mode string     `param:"mode" doc:"The permissions in octal, such as 0640. Without it, those of the file that is replaced; else those of from."`
+	Mode string     `param:"mode" doc:"The permissions in octal, such as 640. Without it, those of the file that is replaced; else those of from."`
 }
 
 func judgeCopy(f *finder) {
@@ -38,7 +38,7 @@ func judgeCopy(f *finder) {
 func modeOf(text string) (fs.FileMode, error) {
 	n, err := strconv.ParseUint(text, 8, 32)
 	if err != nil || n > 0o777 || len(text) < 3 {
-		return 0, fmt.Errorf("%q is not a mode in octal, such as 0640", text)
+		return 0, fmt.Errorf("%q is not a mode in octal, such as 640", text)
 	}
 	return fs.FileMode(n), nil
 }

@@ -77,7 +77,7 @@ func changing() []engine.Operation {
 	changed := result("changed", engine.TypeBool, "False: it was as wanted before, and was left alone.")
 	return []engine.Operation{
 		change("copy", engine.RiskDestroys, "Copies a file. One that is at the destination is replaced in one step, and its owner and mode are kept.",
-			steps.Params[copyParams](), `{id: saved, file: {copy: {from: /var/lib/redis/dump.rdb, to: /backups/dump.rdb, mode: 0640}}}`,
+			steps.Params[copyParams](), `{id: saved, file: {copy: {from: /var/lib/redis/dump.rdb, to: /backups/dump.rdb, mode: 640}}}`,
 			pathResult(), result("size", engine.TypeInteger, "Bytes."), sumResult("The SHA-256 of the content."), changed),
 		change("archive", engine.RiskDestroys, "Packs files and folders into one file, tar.gz or tar.zst, with a checksum file (NAME.sha256) beside it. "+
 			"Each source stands in it under its own last name. Fails if a source is written to meanwhile. Sockets are left out; symbolic links are kept as such, and must not lead out of what is packed.",
