@@ -15,7 +15,7 @@ func (a *app) schemaCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = a.stdout.Write(b)
+			_, err = a.stdout.Write(append(b, '\n'))
 			return err
 		},
 	}
