@@ -17,7 +17,7 @@ func New() *Kind { return &Kind{} }
 func (*Kind) Define() engine.Kind {
 	return engine.Kind{
 		Name: "file",
-		Doc: "Looks at and changes files of this machine. Relative paths are taken against the playbook's folder. " +
+		Doc: "Looks at and changes files of this machine. Relative paths are taken against the folder in which Handrail was started, or that of -C. " +
 			"A destination gets its name in one step, when it is complete and on disk.",
 		Operations: append(reading(), changing()...),
 	}
