@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 	_ "time/tzdata" // the zones of playbooks, on machines that have none
@@ -22,7 +23,14 @@ import (
 // version is set by the linker.
 var version = "dev"
 
+// softMemory is where the garbage collector begins to work harder. It is no bound: a run that needs more
+// gets more. It keeps a run of ten thousand steps small on a host that is in trouble as it is.
+const softMemory = 46 << 20
+
 func main() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(softMemory)
+	}
 	signals := make(chan os.Signal, 8)
 	// SIGHUP is caught so that a run goes on when its terminal is gone, and SIGPIPE so that it goes on
 	// when nobody reads what it says. Neither is ignored, because a child would inherit that.
