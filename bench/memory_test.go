@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"testing"
@@ -30,7 +31,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// child runs under the soft limit that the binary sets itself.
 func child(mode string) error {
+	debug.SetMemoryLimit(46 << 20)
 	w := &world{kinds: append(all.Kinds(), steps.Kind(&nothing{})), state: journal.OpenStore(filepath.Join(os.Getenv("HANDRAIL_BENCH_DIR"), "state"))}
 	text := repeated(10_000, nothingStep)
 	if mode == "items" {
