@@ -44,8 +44,8 @@ type scope struct {
 
 // stepInfo is a step that expressions may refer to.
 type stepInfo struct {
-	step  *engine.Step
-	shape engine.Shape
+	step   *engine.Step
+	result engine.Shape
 }
 
 func (s *scope) child() *scope { return &scope{parent: s} }
@@ -55,11 +55,11 @@ func (s *scope) loop(item string, shape engine.Shape) *scope {
 	return &scope{parent: s, item: item, shape: shape}
 }
 
-func (s *scope) declare(step *engine.Step, shape engine.Shape) {
+func (s *scope) declare(step *engine.Step, result engine.Shape) {
 	if s.steps == nil {
 		s.steps = map[string]stepInfo{}
 	}
-	s.steps[step.ID] = stepInfo{step, shape}
+	s.steps[step.ID] = stepInfo{step, result}
 }
 
 // merge makes the steps of a branch visible AFTER the branches have ended.
@@ -238,7 +238,7 @@ func (n *names) input(name string) (engine.Shape, *expression.Mistake) {
 func (n *names) step(id string) (engine.Shape, *expression.Mistake) {
 	if info, ok := n.scope.find(id); ok {
 		info.step.Kept = true
-		return info.shape, nil
+		return seenResult(info.step, info.result), nil
 	}
 	at, known := n.l.ids[id]
 	if !known {

@@ -98,7 +98,7 @@ func (l *loader) step(n *yaml.Node, sc *scope) *engine.Step {
 	}
 	l.onError(f, s)
 	if s.ID != "" {
-		sc.declare(s, seenResult(s, result))
+		sc.declare(s, result)
 	}
 	// What cleans up sees what the step saw, the step itself, and the steps inside of it.
 	if a := f.get("always"); a != nil && group != nil {
@@ -110,7 +110,8 @@ func (l *loader) step(n *yaml.Node, sc *scope) *engine.Step {
 	return s
 }
 
-// seenResult is what steps.<id> is to later steps.
+// seenResult is what steps.<id> is to later steps. It is made where it is asked for: kept for every step it
+// would be a third of the memory that loading takes.
 func seenResult(s *engine.Step, result engine.Shape) engine.Shape {
 	state := engine.Field{Name: "state", Shape: engine.Shape{Type: engine.TypeEnum, Enum: stateNames()}}
 	if s.ForEach == nil {
