@@ -37,6 +37,27 @@ func (u Unknown) Error() string {
 	return "known after step " + u.After
 }
 
+// FirstUnknown finds a value that is not known yet in a value, whichever comes first.
+func FirstUnknown(v Value) (Unknown, bool) {
+	switch x := v.(type) {
+	case Unknown:
+		return x, true
+	case List:
+		for _, e := range x {
+			if u, ok := FirstUnknown(e); ok {
+				return u, true
+			}
+		}
+	case Record:
+		for _, k := range Keys(x) {
+			if u, ok := FirstUnknown(x[k]); ok {
+				return u, true
+			}
+		}
+	}
+	return Unknown{}, false
+}
+
 // Normalize turns the plain Go types of drivers and decoders into a Value.
 func Normalize(v any) (Value, error) {
 	switch x := v.(type) {

@@ -306,25 +306,10 @@ func describe(c engine.Call) string {
 	return s
 }
 
-// unknownIn finds a value in parameters that is not known yet, and names the step it waits for.
+// unknownIn names the step that parameters wait for; empty: they are known.
 func unknownIn(v engine.Value) string {
-	switch x := v.(type) {
-	case engine.Unknown:
-		return x.After
-	case engine.List:
-		for _, e := range x {
-			if after := unknownIn(e); after != "" {
-				return after
-			}
-		}
-	case engine.Record:
-		for _, k := range engine.Keys(x) {
-			if after := unknownIn(x[k]); after != "" {
-				return after
-			}
-		}
-	}
-	return ""
+	unknown, _ := engine.FirstUnknown(v)
+	return unknown.After
 }
 
 func eachQuestion(v engine.Value, f func(engine.Question)) {

@@ -106,7 +106,7 @@ func (p *program) Preview(_ context.Context, env *steps.Env) (engine.Impact, err
 	if p.Shell != "" {
 		impact.Details = append(impact.Details, p.Shell)
 	}
-	if u, ok := firstUnknown(p.raw); ok {
+	if u, ok := engine.FirstUnknown(p.raw); ok {
 		impact.Why = "part of it is " + u.Error()
 	}
 	dir, err := p.dir(env)
@@ -193,24 +193,4 @@ func unknownProgram(r engine.Record) bool {
 	}
 	_, unknown := argv[0].(engine.Unknown)
 	return unknown
-}
-
-func firstUnknown(v engine.Value) (engine.Unknown, bool) {
-	switch x := v.(type) {
-	case engine.Unknown:
-		return x, true
-	case engine.List:
-		for _, e := range x {
-			if u, ok := firstUnknown(e); ok {
-				return u, true
-			}
-		}
-	case engine.Record:
-		for _, k := range engine.Keys(x) {
-			if u, ok := firstUnknown(x[k]); ok {
-				return u, true
-			}
-		}
-	}
-	return engine.Unknown{}, false
 }

@@ -99,7 +99,7 @@ func (o *step) Preview(ctx context.Context, env *steps.Env) (engine.Impact, erro
 	if _, changes := o.work.(changer); changes {
 		risk = engine.RiskChanges
 	}
-	if u, ok := firstUnknown(o.raw); ok {
+	if u, ok := engine.FirstUnknown(o.raw); ok {
 		return engine.Impact{Standing: engine.StandingUnknown, Would: o.shown(), Risk: risk, Why: "part of it is " + u.Error()}, nil
 	}
 	impact, err := o.work.preview(ctx, site{env: env})
@@ -145,26 +145,6 @@ func shownValue(v engine.Value) string {
 		return strings.Join(all, ", ")
 	}
 	return engine.Text(v)
-}
-
-func firstUnknown(v engine.Value) (engine.Unknown, bool) {
-	switch x := v.(type) {
-	case engine.Unknown:
-		return x, true
-	case engine.List:
-		for _, e := range x {
-			if u, ok := firstUnknown(e); ok {
-				return u, true
-			}
-		}
-	case engine.Record:
-		for _, k := range engine.Keys(x) {
-			if u, ok := firstUnknown(x[k]); ok {
-				return u, true
-			}
-		}
-	}
-	return engine.Unknown{}, false
 }
 
 // finder collects what is wrong with parameters.

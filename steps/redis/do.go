@@ -53,7 +53,7 @@ func problemOf(err error) engine.Problem {
 
 func decodeDo(params engine.Record) (steps.Operation, error) {
 	o := &do{secrets: secretsIn(params)}
-	if u, open := unknownIn(params); open {
+	if u, open := engine.FirstUnknown(params); open {
 		o.after = &u
 	}
 	list, ok := params["do"].(engine.List)

@@ -62,7 +62,7 @@ func decodeInfo(params engine.Record) (steps.Operation, error) {
 		return nil, err
 	}
 	o := &info{}
-	_, o.open = unknownIn(params)
+	_, o.open = engine.FirstUnknown(params)
 	for _, s := range p.Sections {
 		o.sections = append(o.sections, strings.ToLower(s))
 	}

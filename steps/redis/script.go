@@ -80,7 +80,7 @@ func decodeScript(params engine.Record) (steps.Operation, error) {
 	s.what, s.mode, s.secrets, s.risk = "script", "script", secretsIn(params), destroys
 	s.result = func(v engine.Value) engine.Record { return engine.Record{"value": v} }
 	s.plain = s.bare
-	if u, open := unknownIn(params); open {
+	if u, open := engine.FirstUnknown(params); open {
 		s.after = &u
 	}
 	if bad := scriptProblem(p.Script); bad != nil {

@@ -166,7 +166,7 @@ func decodeCount(params engine.Record) (steps.Operation, error) {
 		return nil, err
 	}
 	c := &count{selection: selection{match: p.Count.Match, kind: p.Count.Type}}
-	if u, open := unknownIn(params); open {
+	if u, open := engine.FirstUnknown(params); open {
 		c.after = &u
 	}
 	return c, c.where(p.Count.Where)

@@ -92,7 +92,7 @@ func decodeSweep(params engine.Record) (steps.Operation, error) {
 		return nil, err
 	}
 	s := &sweep{selection: selection{match: p.Sweep.Match, kind: p.Sweep.Type}, action: "UNLINK", batch: p.Sweep.Batch, most: p.Sweep.MaxKeys}
-	if u, open := unknownIn(params); open {
+	if u, open := engine.FirstUnknown(params); open {
 		s.after = &u
 	}
 	if err := s.where(p.Sweep.Where); err != nil {

@@ -83,7 +83,7 @@ func decodeTransaction(params engine.Record) (steps.Operation, error) {
 	t.what, t.mode, t.secrets, t.risk = "transaction", "commands", secretsIn(params), changes
 	t.result = func(v engine.Value) engine.Record { return engine.Record{"values": v} }
 	t.plain = t.multi
-	if u, open := unknownIn(params); open {
+	if u, open := engine.FirstUnknown(params); open {
 		t.after = &u
 	}
 	list, ok := params["transaction"].(engine.List)

@@ -74,27 +74,6 @@ func wired(words engine.List) []any {
 	return out
 }
 
-// unknownIn finds a part that is not known yet.
-func unknownIn(v engine.Value) (engine.Unknown, bool) {
-	switch x := v.(type) {
-	case engine.Unknown:
-		return x, true
-	case engine.List:
-		for _, e := range x {
-			if u, ok := unknownIn(e); ok {
-				return u, true
-			}
-		}
-	case engine.Record:
-		for _, k := range engine.Keys(x) {
-			if u, ok := unknownIn(x[k]); ok {
-				return u, true
-			}
-		}
-	}
-	return engine.Unknown{}, false
-}
-
 // show is a command as it reads in a plan: secrets masked, long words cut, quoted where that is needed.
 func show(words engine.List) string {
 	parts := make([]string, len(words))
