@@ -110,10 +110,24 @@ type Operation struct {
 	// Grades: the operation itself says ok, degraded or failed.
 	Grades bool
 
-	// Judge narrows the class and risk by the parameters as far as they are known when the playbook
-	// is loaded, and finds what is wrong with them. Parts that are templates are [Unknown]. It is
-	// nil where the declaration says it all. It must be pure.
-	Judge func(Record) Judgement
+	// Judge narrows the class and risk by what the playbook says, and finds what is wrong with it. It
+	// is nil where the declaration says it all. It must be pure.
+	Judge func(Proposal) Judgement
+}
+
+// Proposal is what a playbook says of one operation, as far as it is known when it is loaded.
+type Proposal struct {
+	// Params may hold [Unknown] where a template stands.
+	Params Record
+	// Target is the type of the target; empty where only the environment says it, or there is none.
+	Target string
+	// Wipes: the step says that it erases what Handrail has left on the target.
+	Wipes bool
+}
+
+// ByParams is the Judge of an operation for which only the parameters matter.
+func ByParams(judge func(Record) Judgement) func(Proposal) Judgement {
+	return func(p Proposal) Judgement { return judge(p.Params) }
 }
 
 // Judgement is what an operation says of its parameters before anything runs.

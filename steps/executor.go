@@ -272,11 +272,7 @@ func (x *Executor) remembersOn(ctx context.Context, calls []engine.Call) (gone [
 	if err != nil {
 		return nil, err
 	}
-	tokens := make([]string, len(calls))
-	for i, c := range calls {
-		tokens[i] = c.Token
-	}
-	there, err := r.Remembers(ctx, conn, tokens)
+	there, err := r.Remembers(ctx, conn, calls)
 	if err != nil {
 		return nil, err
 	}

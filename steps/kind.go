@@ -60,8 +60,8 @@ type Connector interface {
 
 // Rememberer is a kind whose targets hold markers of finished effects.
 type Rememberer interface {
-	// Remembers says which of the tokens have their marker on the target.
-	Remembers(ctx context.Context, conn io.Closer, tokens []string) (map[string]bool, error)
+	// Remembers says of which of the calls, by token, the marker is on the target.
+	Remembers(ctx context.Context, conn io.Closer, calls []engine.Call) (map[string]bool, error)
 }
 
 // Access says what a connection lets through.

@@ -13,7 +13,7 @@ func (l *loader) act(e *field, f fields, s *engine.Step, sc *scope) engine.Shape
 	tests := &names{l: l, sight: seeForTests, scope: sc, self: s.ID, where: "expect"}
 	params := &names{l: l, sight: seeForParams, scope: sc, self: s.ID, where: "a parameter"}
 	s.Target = l.targetOf(f.get("on"), k, e.key)
-	op := l.operation(k, e, params)
+	op := l.operation(k, e, s.Target, s.Wipes, params)
 	if op == nil {
 		return engine.Shape{Type: engine.TypeRecord, Open: true}
 	}

@@ -50,9 +50,9 @@ func sqlKind() engine.Kind {
 		},
 		Operations: []engine.Operation{
 			{Name: "query", Key: "query", Doc: "Reads rows.", Params: engine.RecordOf(need("query", statement()), args), Result: rows,
-				Class: engine.ClassRead, Example: "{id: a, sql: {query: \"SELECT 1\"}, expect: \"len(rows) == 1\"}", Judge: judgeSQL},
+				Class: engine.ClassRead, Example: "{id: a, sql: {query: \"SELECT 1\"}, expect: \"len(rows) == 1\"}", Judge: engine.ByParams(judgeSQL)},
 			{Name: "exec", Key: "exec", Doc: "Changes rows.", Params: engine.RecordOf(need("exec", statement()), args), Result: affected,
-				Class: engine.ClassTransactional, Risk: engine.RiskDestroys, ExpectInside: true, Example: "{id: b, sql: {exec: \"UPDATE t SET a = 1\"}}", Judge: judgeSQL},
+				Class: engine.ClassTransactional, Risk: engine.RiskDestroys, ExpectInside: true, Example: "{id: b, sql: {exec: \"UPDATE t SET a = 1\"}}", Judge: engine.ByParams(judgeSQL)},
 			{Name: "transaction", Key: "transaction", Doc: "Several statements at once.", Params: engine.RecordOf(need("transaction", sequence), args),
 				Result: engine.RecordOf(need("affected", engine.Of(engine.TypeInteger))), Class: engine.ClassTransactional, Risk: engine.RiskDestroys, ExpectInside: true,
 				Example: "{id: c, sql: {transaction: [{exec: \"UPDATE t SET a = 1\", expect: \"affected == 1\"}]}}"},
@@ -92,7 +92,7 @@ func redisKind() engine.Kind {
 		Operations: []engine.Operation{
 			{Name: "do", Key: "do", Doc: "One command.", Params: engine.RecordOf(need("do", engine.ListOf(engine.Of(engine.TypeAny)))),
 				Result: engine.RecordOf(need("value", engine.Of(engine.TypeAny))), Class: engine.ClassUnrepeatable, Risk: engine.RiskIrreversible,
-				Example: "{id: a, redis: {do: [PING]}}", Judge: judgeRedis},
+				Example: "{id: a, redis: {do: [PING]}}", Judge: engine.ByParams(judgeRedis)},
 			{Name: "sweep", Key: "sweep", Doc: "Removes keys.", Params: engine.RecordOf(need("sweep", engine.RecordOf(
 				need("match", engine.Of(engine.TypeText)), may("where", engine.Of(engine.TypeCondition)),
 				may("action", engine.Shape{Type: engine.TypeEnum, Enum: []string{"unlink", "del"}}), may("batch", engine.Of(engine.TypeSize))))),

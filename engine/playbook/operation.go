@@ -28,7 +28,8 @@ func fullName(kind string, op *engine.Operation) string {
 }
 
 // operation reads what stands behind the name of a kind.
-func (l *loader) operation(k *engine.Kind, e *field, names *names) *chosen {
+// It acts on the target of that name, and wipes it as the step says.
+func (l *loader) operation(k *engine.Kind, e *field, target string, wipes bool, names *names) *chosen {
 	op := l.choose(k, e)
 	if op == nil {
 		l.skipped = true
@@ -55,7 +56,7 @@ func (l *loader) operation(k *engine.Kind, e *field, names *names) *chosen {
 	}
 	c := &chosen{op: op, params: engine.Template{Fields: list}, class: op.Class, risk: op.Risk}
 	if len(l.found)+l.more == before { // a mistake that is known already is not judged again
-		l.judge(c, e.value)
+		l.judge(c, e.value, target, wipes)
 	}
 	return c
 }
@@ -153,12 +154,16 @@ func operationKeys(k *engine.Kind) []string {
 }
 
 // judge asks the operation what it thinks of its parameters as far as they are known.
-func (l *loader) judge(c *chosen, n *yaml.Node) {
+func (l *loader) judge(c *chosen, n *yaml.Node, target string, wipes bool) {
 	if c.op.Judge == nil {
 		return
 	}
 	known, _ := c.params.Outline().(engine.Record)
-	j := c.op.Judge(known)
+	proposal := engine.Proposal{Params: known, Wipes: wipes}
+	if t, ok := l.targets[target]; ok {
+		proposal.Target = t.typ
+	}
+	j := c.op.Judge(proposal)
 	if j.Class != engine.ClassUnset {
 		c.class, c.judged = j.Class, true
 	}
@@ -275,7 +280,7 @@ func (l *loader) probe(n *yaml.Node, what string, outer *names) *engine.Probe {
 	}
 	k := l.cat.byName[kind.key.Value]
 	p := &engine.Probe{Kind: k.Name, Pos: l.posOf(n), Target: l.targetOf(f.get("on"), k, kind.key)}
-	c := l.operation(k, kind, outer)
+	c := l.operation(k, kind, p.Target, false, outer)
 	if c == nil {
 		return p
 	}

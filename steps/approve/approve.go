@@ -36,7 +36,7 @@ func (*Kind) Define() engine.Kind {
 			Params:  steps.Params[params](),
 			Result:  engine.RecordOf(),
 			Example: "{id: sure, approve: {message: \"This overwrites ${{ targets.db.database }}\", expires: 30m}}",
-			Judge:   judge,
+			Judge:   engine.ByParams(judge),
 		}},
 	}
 }

@@ -118,8 +118,8 @@ func part(params engine.Record, name string) engine.Record {
 }
 
 // judge makes a Judge of what only finds problems.
-func judge(check func(engine.Record) []engine.Problem, risk engine.Risk) func(engine.Record) engine.Judgement {
-	return func(params engine.Record) engine.Judgement {
+func judge(check func(engine.Record) []engine.Problem, risk engine.Risk) func(engine.Proposal) engine.Judgement {
+	return engine.ByParams(func(params engine.Record) engine.Judgement {
 		return engine.Judgement{Risk: risk, Problems: check(params)}
-	}
+	})
 }

@@ -99,7 +99,7 @@ func TestMistakesInParametersAreFoundWhenLoading(t *testing.T) {
 		if !ok {
 			t.Fatal(c.operation)
 		}
-		problems := op.Judge(c.params).Problems
+		problems := op.Judge(engine.Proposal{Params: c.params}).Problems
 		if len(problems) != 1 || problems[0].Path != c.path {
 			t.Errorf("%s %v: %v, want one at %s", c.operation, c.params, problems, c.path)
 		}
@@ -107,7 +107,7 @@ func TestMistakesInParametersAreFoundWhenLoading(t *testing.T) {
 		if _, err := New().Decode(c.operation, c.params); !errors.As(err, &p) || p.Path != c.path {
 			t.Errorf("%s %v decodes with %v", c.operation, c.params, err)
 		}
-		if problems := op.Judge(engine.Record{op.Key: engine.Unknown{}}).Problems; len(problems) > 0 {
+		if problems := op.Judge(engine.Proposal{Params: engine.Record{op.Key: engine.Unknown{}}}).Problems; len(problems) > 0 {
 			t.Errorf("%s: a template is a mistake: %v", c.operation, problems)
 		}
 	}

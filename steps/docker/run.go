@@ -27,7 +27,7 @@ func defineRun() engine.Operation {
 			engine.Field{Name: "stdout", Shape: text, Doc: "The last 64 KiB that a job has printed; null otherwise."},
 			engine.Field{Name: "stderr", Shape: text, Doc: "The last 64 KiB of a job's errors; null otherwise."}),
 		Example: "{id: cache, docker: {run: {name: cache-1, image: \"redis:7\", ports: [\"6379:6379\"], restart: unless-stopped, healthy: 30s}}}",
-		Judge:   judgeRun,
+		Judge:   engine.ByParams(judgeRun),
 	}
 }
 

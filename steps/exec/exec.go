@@ -66,7 +66,7 @@ func (*Kind) Define() engine.Kind {
 				engine.Field{Name: "truncated", Doc: "It wrote more than stdout or stderr hold.", Shape: engine.Of(engine.TypeBool)},
 			),
 			Example: "{id: backup, exec: {argv: [br, backup, full], env: {PD: \"${{ inputs.pd }}\"}}, timeout: 30m}",
-			Judge:   judge,
+			Judge:   engine.ByParams(judge),
 		}},
 	}
 }

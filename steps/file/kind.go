@@ -39,7 +39,7 @@ func sumResult(doc string) engine.Field {
 func reading() []engine.Operation {
 	read := func(name, doc string, params engine.Shape, example string, results ...engine.Field) engine.Operation {
 		return engine.Operation{Name: name, Key: name, Class: engine.ClassRead, Risk: engine.RiskReads, Doc: doc,
-			Params: params, Result: engine.RecordOf(results...), Example: example, Judge: judgeOf(name)}
+			Params: params, Result: engine.RecordOf(results...), Example: example, Judge: engine.ByParams(judgeOf(name))}
 	}
 	return []engine.Operation{
 		read("stat", "Says what there is at a path. Nothing there is no error: `exists` is false.", steps.Params[statParams](),
@@ -72,7 +72,7 @@ func reading() []engine.Operation {
 func changing() []engine.Operation {
 	change := func(name string, risk engine.Risk, doc string, params engine.Shape, example string, results ...engine.Field) engine.Operation {
 		return engine.Operation{Name: name, Key: name, Class: engine.ClassIdempotent, Risk: risk, Doc: doc,
-			Params: params, Result: engine.RecordOf(results...), Example: example, Judge: judgeOf(name)}
+			Params: params, Result: engine.RecordOf(results...), Example: example, Judge: engine.ByParams(judgeOf(name))}
 	}
 	changed := result("changed", engine.TypeBool, "False: it was as wanted before, and was left alone.")
 	return []engine.Operation{

@@ -93,7 +93,7 @@ func (*Kind) Define() engine.Kind {
 	for _, m := range methods() {
 		op := engine.Operation{
 			Name: m.name, Key: m.name, Class: engine.ClassUnrepeatable, Risk: m.risk, Doc: m.doc, Example: m.example,
-			Params: steps.Params[writeParams](), Result: resultShape(), Judge: m.judge,
+			Params: steps.Params[writeParams](), Result: resultShape(), Judge: engine.ByParams(m.judge),
 		}
 		if m.reads {
 			op.Class, op.Params = engine.ClassRead, steps.Params[readParams]()

@@ -73,7 +73,7 @@ type letter struct {
 func (*Kind) Define() engine.Kind {
 	op := func(name, doc, example string, params, result engine.Shape, judge func(engine.Record) engine.Judgement) engine.Operation {
 		return engine.Operation{Name: name, Key: name, Class: engine.ClassAdvisory, Risk: engine.RiskChanges,
-			Doc: doc, Example: example, Params: params, Result: result, Judge: judge}
+			Doc: doc, Example: example, Params: params, Result: result, Judge: engine.ByParams(judge)}
 	}
 	answered := engine.RecordOf(
 		engine.Field{Name: "status", Doc: "The status that was answered.", Shape: engine.Of(engine.TypeInteger), Required: true})
@@ -104,7 +104,7 @@ func (k *Kind) Decode(operation string, r engine.Record) (steps.Operation, error
 	if !ok {
 		return nil, fmt.Errorf("notify has no operation %q", operation)
 	}
-	if problems := def.Judge(r).Problems; len(problems) > 0 {
+	if problems := def.Judge(engine.Proposal{Params: r}).Problems; len(problems) > 0 {
 		return nil, problems[0]
 	}
 	switch operation {

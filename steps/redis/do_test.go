@@ -61,7 +61,7 @@ func TestClassOfACommand(t *testing.T) {
 		{words("EVAL", "return 1", "0"), engine.ClassUnrepeatable, engine.RiskDestroys},
 		{words("JSON.SET", "a", "$", "1"), engine.ClassUnrepeatable, engine.RiskDestroys},
 	} {
-		j := op.Judge(engine.Record{"do": c.words})
+		j := op.Judge(engine.Proposal{Params: engine.Record{"do": c.words}})
 		if len(j.Problems) > 0 || j.Class != c.class || j.Risk != c.risk {
 			t.Errorf("%v: %s, %s, %v; want %s, %s", c.words, j.Class, j.Risk, j.Problems, c.class, c.risk)
 		}
@@ -72,13 +72,13 @@ func TestClassOfACommand(t *testing.T) {
 		for _, f := range strings.Fields(text) {
 			w = append(w, f)
 		}
-		j := op.Judge(engine.Record{"do": w})
+		j := op.Judge(engine.Proposal{Params: engine.Record{"do": w}})
 		if len(j.Problems) != 1 || !strings.Contains(j.Problems[0].Message, want) {
 			t.Errorf("%s: %v", text, j.Problems)
 		}
 	}
 	for _, w := range []engine.Value{unknown, words(unknown, "a"), words("CONFIG", unknown), words("XREAD", "BLOCK", "0", "STREAMS", "s", "$"), words("GET key")} {
-		if j := op.Judge(engine.Record{"do": w}); len(j.Problems) != 1 {
+		if j := op.Judge(engine.Proposal{Params: engine.Record{"do": w}}); len(j.Problems) != 1 {
 			t.Errorf("%v: %v", w, j.Problems)
 		}
 	}
@@ -94,7 +94,7 @@ func TestTableAgreesWithTheServer(t *testing.T) {
 		for _, part := range strings.Split(strings.ToUpper(name), "|") {
 			words = append(words, part)
 		}
-		return op.Judge(engine.Record{"do": words})
+		return op.Judge(engine.Proposal{Params: engine.Record{"do": words}})
 	}
 	// Known to read although the server calls them writing, and the other way round, each for its reason.
 	exceptions := map[string]bool{

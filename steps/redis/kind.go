@@ -36,7 +36,7 @@ func operations() []engine.Operation {
 			Params:  steps.Params[doParams](),
 			Result:  engine.RecordOf(result("value", engine.TypeAny, "the reply: null, integer, number, text, bytes, list or record")),
 			Example: `{id: limit, redis: {do: [CONFIG, SET, maxmemory, 2gb]}}`,
-			Judge:   judgeDo,
+			Judge:   engine.ByParams(judgeDo),
 		},
 		{
 			Name: "info", Key: "info", Class: read, Risk: reads,
@@ -44,7 +44,7 @@ func operations() []engine.Operation {
 			Params:  steps.Params[infoParams](),
 			Result:  infoShape(),
 			Example: `{id: room, redis: {info: memory}, expect: memory.used_memory < 2000000000}`,
-			Judge:   judgeInfo,
+			Judge:   engine.ByParams(judgeInfo),
 		},
 		{
 			Name: "count", Key: "count", Class: read, Risk: reads,
@@ -53,7 +53,7 @@ func operations() []engine.Operation {
 			Result: engine.RecordOf(result("count", engine.TypeInteger, "keys of the pattern of which the condition holds"),
 				result("matched", engine.TypeInteger, "keys of the pattern")),
 			Example: `{id: left, redis: {count: {match: "reservation:*", where: ttl == -1}}, expect: count == 0}`,
-			Judge:   judgeCount,
+			Judge:   engine.ByParams(judgeCount),
 		},
 		{
 			Name: "transaction", Key: "transaction", Class: engine.ClassTransactional, Risk: destroys, Prepares: true,
@@ -61,7 +61,7 @@ func operations() []engine.Operation {
 			Params:  steps.Params[transactionParams](),
 			Result:  engine.RecordOf(result("values", engine.TypeList, "the replies, in the order of the commands")),
 			Example: `{id: enqueue, redis: {transaction: [[RPUSH, "{q}", job-1], [INCR, "{q}:n"]]}}`,
-			Judge:   judgeTransaction,
+			Judge:   engine.ByParams(judgeTransaction),
 		},
 		{
 			Name: "script", Key: "script", Class: engine.ClassTransactional, Risk: destroys, Prepares: true,
@@ -69,7 +69,7 @@ func operations() []engine.Operation {
 			Params:  steps.Params[scriptParams](),
 			Result:  engine.RecordOf(result("value", engine.TypeAny, "what the script returns")),
 			Example: `{id: swap, redis: {script: "return redis.call('RENAME', KEYS[1], KEYS[2])", keys: ["{a}:new", "{a}:live"]}}`,
-			Judge:   judgeScript,
+			Judge:   engine.ByParams(judgeScript),
 		},
 		{
 			Name: "snapshot", Key: "snapshot", Class: engine.ClassIdempotent, Risk: changes, Prepares: true,
@@ -104,7 +104,7 @@ func sweepOperation() engine.Operation {
 			result("swept_before", engine.TypeInteger, "keys that an attempt that was cut off had swept, as far as it was recorded"),
 			result("more", engine.TypeBool, "max_keys was reached before the end")),
 		Example: `{id: swept, redis: {sweep: {match: "reservation:*", where: ttl == -1, action: unlink}}, expect: swept == found}`,
-		Judge:   judgeSweep,
+		Judge:   engine.ByParams(judgeSweep),
 	}
 }
 

@@ -160,14 +160,18 @@ func newSender() string {
 	return hex.EncodeToString(b[:])
 }
 
-// Remembers says which tokens have their marker on the target.
-func (*Kind) Remembers(ctx context.Context, conn io.Closer, tokens []string) (map[string]bool, error) {
+// Remembers says of which calls the marker is on the target.
+func (*Kind) Remembers(ctx context.Context, conn io.Closer, calls []engine.Call) (map[string]bool, error) {
 	c, ok := conn.(*Conn)
 	if !ok {
 		return nil, fmt.Errorf("not a redis connection: %T", conn)
 	}
 	n := c.nodes[0]
-	out := make(map[string]bool, len(tokens))
+	out := make(map[string]bool, len(calls))
+	tokens := make([]string, len(calls))
+	for i, call := range calls {
+		tokens[i] = call.Token
+	}
 	const batch = 500
 	for start := 0; start < len(tokens); start += batch {
 		some := tokens[start:min(start+batch, len(tokens))]

@@ -113,7 +113,7 @@ func TestConditionThatIsWrong(t *testing.T) {
 		"ttl == -1; FLUSHALL()": "",
 		"ttl == -1 or idle > 1": "",
 	} {
-		j := op.Judge(engine.Record{"sweep": engine.Record{"match": "a", "where": where}})
+		j := op.Judge(engine.Proposal{Params: engine.Record{"sweep": engine.Record{"match": "a", "where": where}}})
 		if len(j.Problems) != 1 || j.Problems[0].Path != "sweep.where" {
 			t.Errorf("%s: %v", where, j.Problems)
 			continue

@@ -143,7 +143,7 @@ func TestMarkerStandsInTheHashTagOfTheData(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	got, err := redis.New().Remembers(t.Context(), conn, []string{"run/s", "run/other", "run/fenced", "run/never"})
+	got, err := redis.New().Remembers(t.Context(), conn, []engine.Call{{Token: "run/s"}, {Token: "run/other"}, {Token: "run/fenced"}, {Token: "run/never"}})
 	if err != nil {
 		t.Fatal(err)
 	}

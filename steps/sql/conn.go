@@ -99,8 +99,8 @@ func (c *Conn) forget() {
 	clear(c.marked)
 }
 
-// Remembers says which of the tokens have their marker, state done, in some database of the target.
-func (*Kind) Remembers(ctx context.Context, conn io.Closer, tokens []string) (map[string]bool, error) {
+// Remembers says of which of the calls the marker, state done, is in some database of the target.
+func (*Kind) Remembers(ctx context.Context, conn io.Closer, calls []engine.Call) (map[string]bool, error) {
 	c, ok := conn.(*Conn)
 	if !ok {
 		return nil, errors.New("the connection is not one to a database")
@@ -114,17 +114,17 @@ func (*Kind) Remembers(ctx context.Context, conn io.Closer, tokens []string) (ma
 	if err != nil {
 		return nil, err
 	}
-	there := make(map[string]bool, len(tokens))
+	there := make(map[string]bool, len(calls))
 	for _, db := range databases {
-		for _, token := range tokens {
-			if there[token] {
+		for _, call := range calls {
+			if there[call.Token] {
 				continue
 			}
-			m, err := (&markers{c: c, table: c.markerName(db), token: token}).read(ctx, s)
+			m, err := (&markers{c: c, table: c.markerName(db), token: call.Token}).read(ctx, s)
 			if err != nil {
 				return nil, err
 			}
-			there[token] = m.state == stateDone
+			there[call.Token] = m.state == stateDone
 		}
 	}
 	return there, nil

@@ -343,7 +343,11 @@ func TestRemembersFinishedEffectsOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 		tokens := []string{done.env.Call.Token, fenced.env.Call.Token, long.env.Call.Token, "never", done.env.Call.Token + " ", strings.ToUpper(done.env.Call.Token)}
-		there, err := newKind().Remembers(t.Context(), conn, tokens)
+		calls := make([]engine.Call, len(tokens))
+		for i, token := range tokens {
+			calls[i].Token = token
+		}
+		there, err := newKind().Remembers(t.Context(), conn, calls)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -353,7 +357,7 @@ func TestRemembersFinishedEffectsOnly(t *testing.T) {
 			}
 		}
 		g.must(t, "DROP TABLE handrail_markers")
-		if there, err = newKind().Remembers(t.Context(), conn, tokens); err != nil || there[tokens[0]] {
+		if there, err = newKind().Remembers(t.Context(), conn, calls); err != nil || there[tokens[0]] {
 			t.Errorf("AFTER a restore: %v, %v", there, err)
 		}
 	})

@@ -80,7 +80,7 @@ func checkOperation(t *testing.T, k steps.Kind, def engine.Kind, op engine.Opera
 		return
 	}
 	if op.Judge != nil {
-		for _, p := range op.Judge(params).Problems {
+		for _, p := range op.Judge(engine.Proposal{Params: params}).Problems {
 			t.Errorf("%s: example %q: %v", name, op.Example, p)
 		}
 	}
@@ -143,7 +143,7 @@ func checkDefaults(t *testing.T, at string, s engine.Shape) {
 // checkParameters: good ones decode, bad ones are refused with their place.
 func (b *bench) checkParameters(t *testing.T) {
 	if b.op.Judge != nil {
-		for _, p := range b.op.Judge(b.c.Params).Problems {
+		for _, p := range b.op.Judge(engine.Proposal{Params: b.c.Params}).Problems {
 			t.Errorf("good parameters: %v", p)
 		}
 	}
@@ -197,7 +197,7 @@ func wrongFor(s engine.Shape) (engine.Value, bool) {
 func (b *bench) problems(params engine.Record) []engine.Problem {
 	var out []engine.Problem
 	if b.op.Judge != nil {
-		out = b.op.Judge(params).Problems
+		out = b.op.Judge(engine.Proposal{Params: params}).Problems
 	}
 	if _, err := b.suite.Kind.Decode(b.op.Name, params); err != nil {
 		var p engine.Problem

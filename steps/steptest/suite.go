@@ -147,7 +147,7 @@ func (b *bench) class() engine.Class {
 		return b.c.Class
 	}
 	if b.op.Judge != nil {
-		if j := b.op.Judge(b.c.Params); j.Class != engine.ClassUnset {
+		if j := b.op.Judge(engine.Proposal{Params: b.c.Params}); j.Class != engine.ClassUnset {
 			return j.Class
 		}
 	}

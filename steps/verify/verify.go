@@ -50,7 +50,7 @@ func (*Kind) Define() engine.Kind {
 				{Name: "checks", Doc: "One entry for each probe, in their order.", Shape: checks, Required: true},
 			}},
 			Example: "{id: proven, verify: [{redis: {do: [PING]}, expect: \"value == 'PONG'\", message: cache answers}]}",
-			Judge:   judge,
+			Judge:   engine.ByParams(judge),
 		}},
 	}
 }

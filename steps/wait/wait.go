@@ -48,7 +48,7 @@ func (*Kind) Define() engine.Kind {
 			Params:  steps.Params[forParams](),
 			Result:  engine.RecordOf(waited),
 			Example: "{id: settle, wait: {for: 30s}}",
-			Judge:   judgeFor,
+			Judge:   engine.ByParams(judgeFor),
 		}, {
 			Name: "until", Key: "until", Class: engine.ClassRead, Waits: true, Risk: engine.RiskReads,
 			Doc: "Asks probes again and again until all say yes. A probe that could not be asked has not said no; the wait goes on. " +
@@ -57,7 +57,7 @@ func (*Kind) Define() engine.Kind {
 			Result: engine.RecordOf(waited,
 				engine.Field{Name: "attempts", Doc: "How many rounds were asked.", Shape: engine.Of(engine.TypeInteger), Required: true}),
 			Example: "{id: up, wait: {until: [{redis: {do: [PING]}, expect: \"value == 'PONG'\"}], every: 2s}, timeout: 60s}",
-			Judge:   judgeUntil,
+			Judge:   engine.ByParams(judgeUntil),
 		}},
 	}
 }
