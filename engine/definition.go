@@ -132,8 +132,11 @@ func ByParams(judge func(Record) Judgement) func(Proposal) Judgement {
 
 // Judgement is what an operation says of its parameters before anything runs.
 type Judgement struct {
-	Class    Class // ClassUnset: as declared
-	Risk     Risk
+	Class Class // ClassUnset: as declared
+	Risk  Risk
+	// Each: it acts on several nodes of its target, as its parameters say. Its result is a list of what
+	// each of them brought back (see [Operation.ResultShape]), and `expect` is asked of every one.
+	Each     bool
 	Problems []Problem
 }
 

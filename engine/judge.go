@@ -62,27 +62,26 @@ func (r *Run) judgeResult(n *node, o Outcome, e *StepFinished) {
 	if n.def.Expect == nil || n.def.Operation.ExpectInside {
 		return
 	}
-	scope := r.scopeAt(n.frame).with(o.Result)
-	holds, err := Test(n.def.Expect, scope)
-	if err == nil && !holds && n.def.Tolerate != nil {
-		var tolerable bool
-		if tolerable, err = Test(n.def.Tolerate, scope); err == nil && tolerable {
-			e.State, e.Message = Degraded, fmt.Sprintf("expect %s does not hold, but is tolerated", n.def.Expect)
-			return
-		}
-	}
-	if holds && err == nil {
+	grade, where, err := n.def.expectation().ask(r.scopeAt(n.frame), o.Result)
+	switch grade {
+	case GradeOK:
 		return
+	case GradeDegraded:
+		e.State, e.Message = Degraded, fmt.Sprintf("%sexpect %s does not hold, but is tolerated", where, n.def.Expect)
+		return
+	case GradeFailed:
 	}
 	e.State = Failed
 	if n.class() != ClassRead {
 		e.Effect = EffectStands
 	}
-	e.Error = fmt.Sprintf("expect %s does not hold", n.def.Expect)
+	e.Error = fmt.Sprintf("%sexpect %s does not hold", where, n.def.Expect)
 	if err != nil {
-		e.Error = fmt.Sprintf("expect %s: %v", n.def.Expect, err)
+		e.Error = where + err.Error()
 	}
 }
+
+func (s *Step) expectation() expectation { return expectation{s.Expect, s.Tolerate, s.Each} }
 
 // withhold keeps the result of a sensitive step, and what it wrote, out of what is recorded.
 func withhold(n *node, e *StepFinished) {

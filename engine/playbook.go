@@ -105,6 +105,7 @@ type Step struct {
 	Risk      Risk
 	Expect    Expr
 	Tolerate  Expr
+	Each      bool // Expect is asked of every node; see [Judgement]
 	DoneIf    []*Probe
 	Retry     Retry
 	Timeout   time.Duration // 0: none

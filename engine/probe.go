@@ -11,6 +11,7 @@ type Probe struct {
 	Expect   Expr // nil: that the operation succeeds
 	Tolerate Expr // nil: nothing less than Expect will do
 	Message  *Template
+	Each     bool // Expect is asked of every node; see [Judgement]
 	Pos      Pos
 }
 
@@ -71,7 +72,7 @@ func (q Question) Judge(o Outcome) Answer {
 	a := Answer{Asked: Yes, Result: o.Result, Grade: o.Grade}
 	inner := q.scope.with(o.Result)
 	if q.probe.Expect != nil {
-		a = q.judgeExpect(a, inner)
+		a = q.judgeExpect(a)
 	} else if o.Grade == GradeFailed {
 		a.Asked = No
 	}
@@ -87,24 +88,20 @@ func (q Question) Judge(o Outcome) Answer {
 	return a
 }
 
-func (q Question) judgeExpect(a Answer, inner Scope) Answer {
-	holds, err := Test(q.probe.Expect, inner)
-	if err != nil {
-		return Answer{Asked: CouldNotAsk, Message: fmt.Sprintf("expect %s: %v", q.probe.Expect, err), Result: a.Result}
+func (q Question) judgeExpect(a Answer) Answer {
+	p := q.probe
+	grade, where, err := expectation{p.Expect, p.Tolerate, p.Each}.ask(q.scope, a.Result)
+	switch {
+	case err != nil:
+		return Answer{Asked: CouldNotAsk, Message: where + err.Error(), Result: a.Result}
+	case grade == GradeFailed:
+		a.Asked = No
+		if where != "" {
+			a.Message = where + q.String() + " does not hold"
+		}
 	}
-	if holds {
-		return a
-	}
-	a.Asked, a.Grade = No, GradeFailed
-	if q.probe.Tolerate == nil {
-		return a
-	}
-	tolerable, err := Test(q.probe.Tolerate, inner)
-	if err != nil {
-		return Answer{Asked: CouldNotAsk, Message: fmt.Sprintf("tolerate %s: %v", q.probe.Tolerate, err), Result: a.Result}
-	}
-	if tolerable {
-		a.Asked, a.Grade = Yes, GradeDegraded
+	if grade != GradeOK {
+		a.Grade = grade
 	}
 	return a
 }

@@ -17,16 +17,16 @@ func (l *loader) act(e *field, f fields, s *engine.Step, sc *scope) engine.Shape
 	if op == nil {
 		return engine.Shape{Type: engine.TypeRecord, Open: true}
 	}
-	s.Operation, s.Params, s.Class, s.Risk = op.op, op.params, op.class, op.risk
+	s.Operation, s.Params, s.Class, s.Risk, s.Each = op.op, op.params, op.class, op.risk, op.each
 	if n := f.get("effect"); n != nil {
 		s.Class = l.effect(n, op)
 	}
 	l.judgeWhole(f, s)
 	if n := f.get("expect"); n != nil {
-		s.Expect = l.condition(n, "expect", tests.with(op.op.Result))
+		s.Expect = l.condition(n, "expect", tests.with(op.tested()))
 	}
 	if n := f.get("tolerate"); n != nil {
-		in := tests.with(op.op.Result)
+		in := tests.with(op.tested())
 		in.where = "tolerate"
 		s.Tolerate = l.condition(n, "tolerate", in)
 		switch {
@@ -39,7 +39,7 @@ func (l *loader) act(e *field, f fields, s *engine.Step, sc *scope) engine.Shape
 	if n := f.get("done_if"); n != nil {
 		s.DoneIf = l.doneIf(n, params)
 	}
-	return op.op.Result
+	return op.op.ResultShape(op.each)
 }
 
 func (l *loader) doneIf(n *yaml.Node, names *names) []*engine.Probe {

@@ -17,6 +17,15 @@ type chosen struct {
 	class  engine.Class
 	risk   engine.Risk
 	judged bool // the class is what the operation says of these parameters
+	each   bool // it acts on several nodes
+}
+
+// tested is the shape of what `expect` is asked of.
+func (c *chosen) tested() engine.Shape {
+	if c.each {
+		return c.op.NodeShape()
+	}
+	return c.op.Result
 }
 
 // fullName is kind.operation, or the kind alone where it has but one.
@@ -172,6 +181,7 @@ func (l *loader) judge(c *chosen, n *yaml.Node, target string, wipes bool) {
 	if j.Risk != engine.RiskReads || c.class == engine.ClassRead {
 		c.risk = j.Risk
 	}
+	c.each = j.Each
 	for _, p := range j.Problems {
 		at := locate(n, p.Path, c.op.Inline)
 		if at.Kind == yaml.ScalarNode && p.Offset > 0 {
@@ -286,7 +296,7 @@ func (l *loader) probe(n *yaml.Node, what string, outer *names) *engine.Probe {
 	}
 	p.Op, p.Params = c.op.Name, c.params
 	l.mustRead(f.get("effect"), kind, c)
-	l.probeTests(f, p, c.op, outer)
+	l.probeTests(f, p, c, outer)
 	return p
 }
 
@@ -308,8 +318,9 @@ func (l *loader) mustRead(effect *yaml.Node, kind *field, c *chosen) {
 	l.node(kind.key, remedy, "a probe only reads; %s is %s", fullName(kind.key.Value, c.op), class)
 }
 
-func (l *loader) probeTests(f fields, p *engine.Probe, op *engine.Operation, outer *names) {
-	in := outer.narrowed(seeForTests).with(op.Result)
+func (l *loader) probeTests(f fields, p *engine.Probe, c *chosen, outer *names) {
+	p.Each = c.each
+	in := outer.narrowed(seeForTests).with(c.tested())
 	if n := f.get("expect"); n != nil {
 		in.where = "expect"
 		p.Expect = l.condition(n, "expect", in)
@@ -322,6 +333,7 @@ func (l *loader) probeTests(f fields, p *engine.Probe, op *engine.Operation, out
 		}
 	}
 	if n := f.get("message"); n != nil {
+		in = outer.narrowed(seeForTests).with(c.op.ResultShape(c.each))
 		in.where = "message"
 		t := l.value(n, engine.Of(engine.TypeText), "message", place{names: in})
 		p.Message = &t
