@@ -11,5 +11,8 @@
 // started", "ended with code 3") is proved. It never ends a process that it did not start, and never binds
 // the life of a command to a thread of the engine.
 //
+// A [Job] is the other way: a command whose input and output are streams of the engine's, on any machine
+// for which there is a [Runner]. It does not outlive the engine.
+//
 // It needs Linux: /proc, flock, memfd, pidfd.
 package host

@@ -42,6 +42,12 @@ type Command struct {
 	// Noted, if set, is called once when the command has lived for a while. If it fails the command is
 	// ended.
 	Noted func(Process) error
+
+	// input, if it is not zero, is what the command reads. It is used up.
+	input int
+	// attached: the command gets no reading ends of its own output, so it ends by a broken pipe when the
+	// engine has died.
+	attached bool
 }
 
 // Ended is how a command came to its end.
@@ -172,16 +178,22 @@ func (r *running) kill() {
 // begin starts the command. It uses the system call itself: package os turns the pipes to blocking, and
 // then nothing could stop reading from one that is held open.
 func (c Command) begin(ctx context.Context) (*running, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("cancelled before it was started: %w", err)
-	}
 	var opened descriptors
 	defer opened.close()
-	stdin, err := openStdin(c.Stdin)
-	if err != nil {
-		return nil, err
+	stdin := c.input
+	if stdin != 0 {
+		opened.add(stdin)
 	}
-	opened.add(stdin)
+	err := ctx.Err()
+	if err != nil {
+		return nil, fmt.Errorf("cancelled before it was started: %w", err)
+	}
+	if stdin == 0 {
+		if stdin, err = openStdin(c.Stdin); err != nil {
+			return nil, err
+		}
+		opened.add(stdin)
+	}
 	var reading, writing [2]int
 	for i := range reading {
 		if reading[i], writing[i], err = pipe(); err != nil {
@@ -198,10 +210,12 @@ func (c Command) begin(ctx context.Context) (*running, error) {
 		}
 	}
 	files := []uintptr{uintptr(stdin), uintptr(writing[0]), uintptr(writing[1])}
-	for len(files) < lockFD {
-		files = append(files, none)
+	if !c.attached {
+		for len(files) < lockFD {
+			files = append(files, none)
+		}
+		files = append(files, lock, uintptr(reading[0]), uintptr(reading[1]))
 	}
-	files = append(files, lock, uintptr(reading[0]), uintptr(reading[1]))
 
 	process := -1
 	pid, _, err := syscall.StartProcess(c.Path, c.Argv, &syscall.ProcAttr{
