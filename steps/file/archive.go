@@ -16,7 +16,8 @@ import (
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
-	"github.com/handrail-dev/handrail/steps/file/disk"
+	"github.com/handrail-dev/handrail/steps/internal/disk"
+	"github.com/handrail-dev/handrail/steps/internal/proof"
 )
 
 type archiveParams struct {
@@ -143,7 +144,7 @@ func (a *archiving) change(ctx context.Context, s site, w *disk.Writer) (r engin
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range []string{to, to + sumSuffix} {
+	for _, name := range []string{to, to + proof.SumSuffix} {
 		if err := w.Clear(disk.TempName(name, s.key())); err != nil {
 			return nil, err
 		}
@@ -174,12 +175,12 @@ func (a *archiving) change(ctx context.Context, s site, w *disk.Writer) (r engin
 		return nil, fmt.Errorf("archive %s: %w", to, err)
 	}
 	sum := hexOf(out.h)
-	proof, err := w.Draft(to+sumSuffix, s.key(), 0o600)
+	beside, err := w.Draft(to+proof.SumSuffix, s.key(), 0o600)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, proof.Discard()) }()
-	if _, err := fmt.Fprintf(proof, "%s  %s\n", sum, filepath.Base(to)); err != nil {
+	defer func() { err = errors.Join(err, beside.Discard()) }()
+	if _, err := fmt.Fprintf(beside, "%s  %s\n", sum, filepath.Base(to)); err != nil {
 		return nil, fmt.Errorf("archive %s: %w", to, err)
 	}
 	leftOut := make(engine.List, len(set.leftOut))
@@ -192,7 +193,7 @@ func (a *archiving) change(ctx context.Context, s site, w *disk.Writer) (r engin
 		return nil, err
 	}
 	// The proof comes first: a crash between the two leaves nothing that looks like a backup.
-	if err := publish(ctx, w, to, proof, d); err != nil {
+	if err := publish(ctx, w, to, beside, d); err != nil {
 		return nil, fmt.Errorf("archive %s: %w", to, err)
 	}
 	return r, nil

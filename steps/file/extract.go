@@ -12,7 +12,8 @@ import (
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
-	"github.com/handrail-dev/handrail/steps/file/disk"
+	"github.com/handrail-dev/handrail/steps/internal/disk"
+	"github.com/handrail-dev/handrail/steps/internal/proof"
 )
 
 type extractParams struct {
@@ -94,11 +95,11 @@ func (x *extracting) look(m *meter, s site, f *disk.File, sv *survey) error {
 	if err := f.Unchanged(); err != nil {
 		return err
 	}
-	claims, err := s.claims(sv.from)
+	claims, err := proof.Claims(s.Reader, sv.from)
 	if err != nil || len(claims) == 0 {
 		return err
 	}
-	if ok, why := agree(claims, sum, f.Info().Size()); !ok {
+	if ok, why := proof.Agree(claims, sum, f.Info().Size()); !ok {
 		return fmt.Errorf("the archive is refused: %s", why)
 	}
 	return nil

@@ -8,7 +8,7 @@ import (
 	"path"
 	"slices"
 
-	"github.com/handrail-dev/handrail/steps/file/disk"
+	"github.com/handrail-dev/handrail/steps/internal/disk"
 )
 
 // folderMode is that of folders which the archive has files below, and does not name.

@@ -8,7 +8,7 @@ import (
 	"io"
 
 	"github.com/handrail-dev/handrail/steps"
-	"github.com/handrail-dev/handrail/steps/file/disk"
+	"github.com/handrail-dev/handrail/steps/internal/disk"
 )
 
 const (

@@ -12,7 +12,8 @@ import (
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
-	"github.com/handrail-dev/handrail/steps/file/disk"
+	"github.com/handrail-dev/handrail/steps/internal/disk"
+	"github.com/handrail-dev/handrail/steps/internal/proof"
 )
 
 // readCap is how much text a result keeps.
@@ -117,11 +118,11 @@ func (p *checksumParams) read(ctx context.Context, s site) (engine.Record, error
 	if err != nil {
 		return nil, err
 	}
-	claims, err := s.claims(real)
+	claims, err := proof.Claims(s.Reader, real)
 	if err != nil {
 		return nil, err
 	}
-	proven, why := agree(claims, sum, f.Info().Size())
+	proven, why := proof.Agree(claims, sum, f.Info().Size())
 	return engine.Record{"path": path, "size": f.Info().Size(), "sha256": sum, "proven": proven, "proof": why,
 		"modified": f.Info().ModTime()}, nil
 }
@@ -131,7 +132,7 @@ func (p *readParams) read(_ context.Context, s site) (engine.Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := s.slurp(path, readCap)
+	text, err := s.Slurp(path, readCap)
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,8 @@ import (
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
-	"github.com/handrail-dev/handrail/steps/file/disk"
+	"github.com/handrail-dev/handrail/steps/internal/disk"
+	"github.com/handrail-dev/handrail/steps/internal/proof"
 )
 
 type pruneParams struct {
@@ -160,7 +161,7 @@ func (p *pruning) list(s site, folder string) (all []backup, linked map[string]b
 			}
 			continue
 		}
-		if ok, _ := path.Match(p.Match, name); !ok || isProof(name) || !e.Type().IsRegular() {
+		if ok, _ := path.Match(p.Match, name); !ok || proof.Is(name) || !e.Type().IsRegular() {
 			continue
 		}
 		if name[0] == '.' && p.Match[0] != '.' {
@@ -278,15 +279,15 @@ func (p *pruning) remove(s site, w *disk.Writer, name string, seen fs.FileInfo) 
 
 // orphans removes the checksum file and the manifest of a backup that is gone.
 func (p *pruning) orphans(s site, w *disk.Writer, name string) error {
-	for _, proof := range proofNames(name) {
-		info, err := s.Lstat(proof)
+	for _, beside := range proof.Names(name) {
+		info, err := s.Lstat(beside)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		if err := w.Remove(proof, info); err != nil {
+		if err := w.Remove(beside, info); err != nil {
 			return err
 		}
 	}

@@ -10,7 +10,8 @@ import (
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
-	"github.com/handrail-dev/handrail/steps/file/disk"
+	"github.com/handrail-dev/handrail/steps/internal/disk"
+	"github.com/handrail-dev/handrail/steps/internal/proof"
 )
 
 type publishParams struct {
@@ -80,7 +81,7 @@ func (p *publishing) sound(m *meter, s site, from string, info fs.FileInfo) erro
 	if err != nil {
 		return err
 	}
-	claims, err := s.claims(real)
+	claims, err := proof.Claims(s.Reader, real)
 	if err != nil || len(claims) == 0 {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
-	"github.com/handrail-dev/handrail/steps/file/disk"
+	"github.com/handrail-dev/handrail/steps/internal/disk"
 )
 
 // settingsCap is how large a settings file may be.
@@ -127,7 +127,7 @@ func (p *replacing) look(s site) (e edit, err error) {
 	if e.info, err = s.Lstat(e.path); err != nil {
 		return e, err
 	}
-	if e.before, err = s.slurp(e.path, settingsCap); err != nil {
+	if e.before, err = s.Slurp(e.path, settingsCap); err != nil {
 		return e, err
 	}
 	value := p.Value

@@ -15,7 +15,7 @@ import (
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
-	"github.com/handrail-dev/handrail/steps/file/disk"
+	"github.com/handrail-dev/handrail/steps/internal/disk"
 )
 
 // backups makes b-1 … b-n in a folder, b-n of today and each before it a day older. A name in proven has a

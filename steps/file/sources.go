@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/handrail-dev/handrail/steps"
-	"github.com/handrail-dev/handrail/steps/file/disk"
+	"github.com/handrail-dev/handrail/steps/internal/disk"
 )
 
 // entry is one file, folder or symbolic link that is packed.

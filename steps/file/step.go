@@ -10,7 +10,7 @@ import (
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
-	"github.com/handrail-dev/handrail/steps/file/disk"
+	"github.com/handrail-dev/handrail/steps/internal/disk"
 )
 
 // work is an operation: it looks at the site, and either reads or changes.
@@ -219,19 +219,6 @@ func (s site) room(folder string, need int64) error {
 		return fmt.Errorf("%s has room for %s, and this needs %s", folder, size(free), size(need))
 	}
 	return nil
-}
-
-// size is a number of bytes for people.
-func size(n int64) string {
-	f, units := float64(n), []string{"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
-	i := 0
-	for f >= 1024 && i < len(units)-1 {
-		f, i = f/1024, i+1
-	}
-	if i == 0 {
-		return fmt.Sprintf("%d bytes", n)
-	}
-	return fmt.Sprintf("%.1f %s", f, units[i])
 }
 
 func exact(name string, n int64) engine.Figure {

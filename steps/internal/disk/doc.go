@@ -1,4 +1,4 @@
-// Package disk is the file system as the operations of kind `file` get it: for looking, and, for those that
+// Package disk is the file system as operations get it: for looking, and, for those that
 // may change something, for changing too.
 //
 // It guarantees that a [Reader] has no way to a change, that a [Writer] is made for full access only, and
@@ -110,6 +110,36 @@ func (f *File) Rewind() error {
 
 // Close closes it.
 func (f *File) Close() error { return f.f.Close() }
+
+// Slurp reads all of a small file.
+func (r Reader) Slurp(path string, most int64) ([]byte, error) {
+	f, err := r.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	text, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(text)) > most {
+		return nil, fmt.Errorf("%s has %s; at most %s are read", path, Size(max(f.Info().Size(), most+1)), Size(most))
+	}
+	return text, f.Unchanged()
+}
+
+// Size is a number of bytes for a person: 1.5 MiB.
+func Size(n int64) string {
+	f, units := float64(n), []string{"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
+	i := 0
+	for f >= 1024 && i < len(units)-1 {
+		f, i = f/1024, i+1
+	}
+	if i == 0 {
+		return fmt.Sprintf("%d bytes", n)
+	}
+	return fmt.Sprintf("%.1f %s", f, units[i])
+}
 
 // ErrChanged is what [File.Unchanged] says of a file that was written to.
 var ErrChanged = errors.New("was changed while it was read")
