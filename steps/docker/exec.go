@@ -12,11 +12,13 @@ import (
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
+	"github.com/handrail-dev/handrail/steps/internal/container"
+	"github.com/handrail-dev/handrail/steps/internal/host"
 )
 
 // tokenVariable carries the token of the effect into the command; by it the processes of the command
 // are found again inside the container.
-const tokenVariable = "HANDRAIL_TOKEN"
+const tokenVariable = host.TokenVariable
 
 type execSpec struct {
 	Container string                  `param:"container" need:"yes" doc:"The container, by name or id. It must run."`
@@ -240,19 +242,19 @@ func readExecNote(v engine.Value) (execNote, bool) {
 }
 
 // judge turns the end of a command into an outcome.
-func (r *running) judge(end execState) engine.Outcome {
-	result := engine.Record{"stdout": r.out.String(), "stderr": r.errs.String(), "code": end.code()}
-	if end.neverRan() {
+func (r *running) judge(end container.State) engine.Outcome {
+	result := engine.Record{"stdout": r.out.String(), "stderr": r.errs.String(), "code": end.Code()}
+	if end.NeverRan() {
 		return engine.Outcome{Result: result, Err: fmt.Sprintf("%s could not be started in %s (exit code %d): %s",
-			r.Argv[0], r.Container, end.code(), lastLine(r.out.String()+r.errs.String()))}
+			r.Argv[0], r.Container, end.Code(), lastLine(r.out.String()+r.errs.String()))}
 	}
-	if !slices.Contains(r.Codes, end.code()) {
-		return engine.Outcome{Result: result, Effect: engine.EffectUnknown, Err: codeError(r.Argv[0], r.Container, end.code(), r.errs.String())}
+	if !slices.Contains(r.Codes, end.Code()) {
+		return engine.Outcome{Result: result, Effect: engine.EffectUnknown, Err: codeError(r.Argv[0], r.Container, end.Code(), r.errs.String())}
 	}
 	for _, t := range []*tail{r.out, r.errs} {
 		if t.err != nil {
 			return engine.Outcome{Result: result, Effect: engine.EffectStands,
-				Err: fmt.Sprintf("%s ended with code %d, but its output could not be kept: %v", r.Argv[0], end.code(), t.err)}
+				Err: fmt.Sprintf("%s ended with code %d, but its output could not be kept: %v", r.Argv[0], end.Code(), t.err)}
 		}
 	}
 	o := engine.Outcome{Result: result}

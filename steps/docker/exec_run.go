@@ -12,6 +12,7 @@ import (
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
+	"github.com/handrail-dev/handrail/steps/internal/container"
 )
 
 const (
@@ -19,37 +20,20 @@ const (
 	unreachableFor = time.Minute
 	// startSettle is how long a request to start that was sent by a client now dead may still take
 	// to be seen at work.
-	startSettle = 2 * time.Second
+	startSettle = container.StartSettle
 )
 
-// execState is what the engine says of an exec.
-type execState struct {
-	Running  bool
-	ExitCode *int64 // null until it has ended
-	Pid      int64
-}
-
-func (s execState) ended() bool      { return !s.Running && s.ExitCode != nil }
-func (s execState) notStarted() bool { return !s.Running && s.ExitCode == nil && s.Pid == 0 }
-
-// neverRan: the engine could not start the command, so it had no effect.
-func (s execState) neverRan() bool {
-	return s.ended() && s.Pid == 0 && (*s.ExitCode == 126 || *s.ExitCode == 127)
-}
-
-func (s execState) code() int64 {
-	if s.ExitCode == nil {
-		return -1
-	}
-	return *s.ExitCode
-}
-
-// stateOf asks for the state of an exec. The client's own struct cannot tell code 0 from none.
-func (c *connection) stateOf(ctx context.Context, exec string) (execState, error) {
-	var s execState
+// ExecState asks for the state of an exec. The client's own struct cannot tell code 0 from none.
+func (c *connection) ExecState(ctx context.Context, exec string) (container.State, error) {
+	var s container.State
 	err := c.getJSON(ctx, "/exec/"+exec+"/json", &s)
 	return s, err
 }
+
+// Explain turns an error of the client into a sentence for a person.
+func (c *connection) Explain(ctx context.Context, err error) error { return c.explain(ctx, err) }
+
+var _ container.Engine = (*connection)(nil)
 
 // running is an exec under way. Its goroutine, which takes in the output, is owned by run, which
 // waits for it.
@@ -128,7 +112,7 @@ func (r *running) watch(ctx context.Context, drained <-chan error) (cut bool) {
 // the engine has forgotten the exec. The command runs by now, and its end must be seen: a note that
 // cannot be recorded ends the run, but not the watch over the command.
 func (r *running) notePid(ctx context.Context) {
-	s, err := r.c.stateOf(ctx, r.note.exec)
+	s, err := r.c.ExecState(ctx, r.note.exec)
 	if err != nil || s.Pid == 0 {
 		return
 	}
@@ -141,11 +125,11 @@ func (r *running) notAttached(ctx context.Context, cause error) engine.Outcome {
 	err := fmt.Errorf("start %s in %s: %w", r.Argv[0], r.Container, r.c.explain(ctx, cause))
 	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterwards)
 	defer cancel()
-	s, known := r.c.startedState(after, r.note.exec)
+	s, known := container.Started(after, r.c, r.note.exec)
 	switch {
 	case !known:
 		return r.inDoubt(err.Error())
-	case s.notStarted(), s.neverRan():
+	case s.NotStarted(), s.NeverRan():
 		return failure(err)
 	}
 	r.lost = true
@@ -162,43 +146,9 @@ func (r *running) notAttached(ctx context.Context, cause error) engine.Outcome {
 	return r.inDoubt(err.Error(), waitErr.Error())
 }
 
-// startedState says whether an exec was started. A request to start may still be on its way to the
-// engine, so "not started" counts only when it is said again a moment later.
-func (c *connection) startedState(ctx context.Context, exec string) (s execState, known bool) {
-	deadline := time.Now().Add(startSettle)
-	err := poll(ctx, func(ctx context.Context) (bool, error) {
-		var err error
-		s, err = c.stateOf(ctx, exec)
-		return !s.notStarted() || time.Now().After(deadline), err
-	})
-	return s, err == nil
-}
-
-// await asks for the end of the command until the engine tells it. An engine that is away for a while
-// is asked again.
-func (r *running) await(ctx context.Context) (execState, error) {
-	return r.c.awaitExec(ctx, r.note.exec)
-}
-
-func (c *connection) awaitExec(ctx context.Context, exec string) (execState, error) {
-	var s execState
-	answered := time.Now()
-	err := poll(ctx, func(ctx context.Context) (bool, error) {
-		now, err := c.stateOf(ctx, exec)
-		switch {
-		case err == nil:
-			s, answered = now, time.Now()
-			return s.ended(), nil
-		case notFound(err):
-			return false, fmt.Errorf("the engine does not know the command's exec any more: %w", err)
-		case ctx.Err() != nil:
-			return false, context.Cause(ctx)
-		case time.Since(answered) > unreachableFor:
-			return false, fmt.Errorf("the engine does not say how the command ended: %w", c.explain(ctx, err))
-		}
-		return false, nil
-	})
-	return s, err
+// await waits for the end of the command.
+func (r *running) await(ctx context.Context) (container.State, error) {
+	return container.Await(ctx, r.c, r.note.exec)
 }
 
 // cut ends the command inside its container, because the step was cut short, and says what is true.
@@ -207,22 +157,23 @@ func (r *running) cut(ctx context.Context, drained <-chan error) engine.Outcome 
 	cause := context.Cause(ctx)
 	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterwards+r.killAfter())
 	defer cancel()
-	if s, err := r.c.stateOf(after, r.note.exec); err == nil {
-		if s.ended() { // by itself, before it was to be ended
+	if s, err := r.c.ExecState(after, r.note.exec); err == nil {
+		if s.Ended() { // by itself, before it was to be ended
 			r.drain(after, drained)
 			return r.judge(s)
 		}
 		r.note.pid = s.Pid
 	}
-	how, err := r.end(after)
+	how, err := container.End(after, r.c, container.Process{
+		Container: r.note.container, Exec: r.note.exec, User: r.User, Token: r.env.Call.Token}, r.killAfter())
 	if err != nil {
 		return r.inDoubt(fmt.Sprintf("the step was cut short (%v), and the command was to be ended: %v", cause, err))
 	}
 	r.drain(after, drained)
 	return engine.Outcome{
-		Result: engine.Record{"stdout": r.out.String(), "stderr": r.errs.String(), "code": how.state.code()},
+		Result: engine.Record{"stdout": r.out.String(), "stderr": r.errs.String(), "code": how.State.Code()},
 		Err: fmt.Sprintf("%s in %s was cut short (%v): it was ended by SIG%s with exit code %d",
-			r.Argv[0], r.Container, cause, how.signal, how.state.code()),
+			r.Argv[0], r.Container, cause, how.Signal, how.State.Code()),
 		Effect: engine.EffectUnknown,
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
+	"github.com/handrail-dev/handrail/steps/internal/container"
 )
 
 // Settle finds the exec of an attempt that was cut off by its recorded id, waits for it if it still
@@ -23,17 +24,17 @@ func (op exec) Settle(ctx context.Context, env *steps.Env) engine.Settlement {
 	if err != nil {
 		return couldNotAsk(err)
 	}
-	s, known := c.startedState(ctx, n.exec)
+	s, known := container.Started(ctx, c, n.exec)
 	if !known {
 		return op.settleLost(ctx, c, n)
 	}
-	if s.notStarted() {
+	if s.NotStarted() {
 		return engine.Settlement{Verdict: engine.VerdictNotDone, Dead: true,
 			Evidence: []string{fmt.Sprintf("exec %.12s was made, but never started", n.exec)}}
 	}
-	if !s.ended() {
+	if !s.Ended() {
 		_, _ = fmt.Fprintf(env.Output(), "%s still runs in %s since before the run was cut off; waiting for it to end\n", op.Argv[0], op.Container)
-		if s, err = c.awaitExec(ctx, n.exec); err != nil {
+		if s, err = container.Await(ctx, c, n.exec); err != nil {
 			if ctx.Err() == nil {
 				return op.settleLost(ctx, c, n)
 			}
@@ -49,21 +50,21 @@ func couldNotAsk(err error) engine.Settlement {
 }
 
 // settleEnded judges a command whose exit code is known. What it printed went to a client that is gone.
-func (op exec) settleEnded(n execNote, s execState) engine.Settlement {
+func (op exec) settleEnded(n execNote, s container.State) engine.Settlement {
 	x := engine.Settlement{Dead: true, Evidence: []string{
-		fmt.Sprintf("exec %.12s ended with exit code %d; what it printed after the run was cut off is not kept", n.exec, s.code())}}
-	if slices.Contains(op.Codes, s.code()) {
+		fmt.Sprintf("exec %.12s ended with exit code %d; what it printed after the run was cut off is not kept", n.exec, s.Code())}}
+	if slices.Contains(op.Codes, s.Code()) {
 		x.Verdict = engine.VerdictDone
-		x.Result = engine.Record{"stdout": nil, "stderr": nil, "code": s.code()}
+		x.Result = engine.Record{"stdout": nil, "stderr": nil, "code": s.Code()}
 		return x
 	}
-	x.Err = codeError(op.Argv[0], op.Container, s.code(), "")
+	x.Err = codeError(op.Argv[0], op.Container, s.Code(), "")
 	return x
 }
 
 // settleLost says what is known of a command whose exec the engine does not tell about any more.
 func (op exec) settleLost(ctx context.Context, c *connection, n execNote) engine.Settlement {
-	_, err := c.stateOf(ctx, n.exec)
+	_, err := c.ExecState(ctx, n.exec)
 	if !notFound(err) {
 		if err == nil {
 			err = fmt.Errorf("the engine's answers about exec %.12s differ", n.exec)

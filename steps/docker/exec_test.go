@@ -12,6 +12,7 @@ import (
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
+	"github.com/handrail-dev/handrail/steps/internal/container"
 )
 
 func (w *world) exec(container, script string, more ...engine.Record) *act {
@@ -171,7 +172,7 @@ func TestExecThatEndedAfterACrashIsJudgedByItsCode(t *testing.T) {
 		note, _ := readExecNote(next.env.Call.Note)
 		c, err := connect(context.Background(), next.env)
 		w.must(err)
-		_, err = c.awaitExec(context.Background(), note.exec)
+		_, err = container.Await(context.Background(), c, note.exec)
 		w.must(err)
 		x := next.settle()
 		if x.Verdict != want || !x.Dead || (want == engine.VerdictDone) != (x.Err == "") {
@@ -215,7 +216,7 @@ func TestExecThatIsForgottenIsDeadOnlyIfItsProcessIsGone(t *testing.T) {
 	note, _ := readExecNote(other.env.Call.Note)
 	c, err := connect(context.Background(), other.env)
 	w.must(err)
-	state, err := c.stateOf(context.Background(), note.exec)
+	state, err := c.ExecState(context.Background(), note.exec)
 	w.must(err)
 	for pid, dead := range map[int64]bool{state.Pid: false, 4194303: true, 0: false} {
 		note.exec, note.pid = strings.Repeat("0", 64), pid // an id that the engine has forgotten

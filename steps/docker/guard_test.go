@@ -165,9 +165,9 @@ func TestHijackedConnectionsDoNotGoAroundTheGuard(t *testing.T) {
 	} else if !errors.Is(err, errRefused) {
 		t.Errorf("refused with %v", err)
 	}
-	state, err := c.stateOf(context.Background(), made.ID)
+	state, err := c.ExecState(context.Background(), made.ID)
 	w.must(err)
-	if !state.notStarted() {
+	if !state.NotStarted() {
 		t.Errorf("the exec is %+v", state)
 	}
 }

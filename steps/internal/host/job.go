@@ -87,7 +87,7 @@ func (Local) Run(ctx context.Context, j Job) (Ended, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	c := Command{Path: file, Argv: j.Argv, Dir: j.Dir, Env: env, KillAfter: j.KillAfter, attached: true,
-		Stdout: endingOn(j.Stdout, cancel), Stderr: endingOn(j.Stderr, cancel)}
+		Stdout: EndingOn(j.Stdout, cancel), Stderr: EndingOn(j.Stderr, cancel)}
 	if j.Stdin == nil {
 		return withCause(ctx, c)
 	}
@@ -96,7 +96,7 @@ func (Local) Run(ctx context.Context, j Job) (Ended, error) {
 		return Ended{}, err
 	}
 	c.input = reading
-	fed := feed(writing, j.Stdin, cancel)
+	fed := Feed(writing, j.Stdin, cancel)
 	e, err := withCause(ctx, c)
 	_ = writing.Close() // a write that waits for something that the command has left behind ends with it
 	<-fed
@@ -146,10 +146,10 @@ func inputPipe() (reading int, writing *os.File, err error) {
 	return p[0], os.NewFile(uintptr(p[1]), "stdin"), nil
 }
 
-// feed writes what a job reads, in a goroutine that has ended when the channel is closed. That the job
+// Feed writes what a job reads, in a goroutine that has ended when the channel is closed. That the job
 // does not read to the end is its own affair. An error of the reader ends the job: it never sees an end of
 // its input that is not the true one.
-func feed(to *os.File, from io.Reader, cancel context.CancelCauseFunc) <-chan struct{} {
+func Feed(to io.WriteCloser, from io.Reader, cancel context.CancelCauseFunc) <-chan struct{} {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -178,8 +178,9 @@ func (r *remembering) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// endingOn is a writer whose first error ends the job.
-func endingOn(w io.Writer, cancel context.CancelCauseFunc) io.Writer {
+// EndingOn is a writer whose first error ends the job. What comes after that is thrown away, so that the
+// job is not blocked until it has ended. nil throws everything away.
+func EndingOn(w io.Writer, cancel context.CancelCauseFunc) io.Writer {
 	if w == nil {
 		return io.Discard
 	}
@@ -196,10 +197,9 @@ func (e *ending) Write(p []byte) (int, error) {
 	if e.failed {
 		return len(p), nil
 	}
-	n, err := e.to.Write(p)
-	if err != nil {
+	if _, err := e.to.Write(p); err != nil {
 		e.failed = true
 		e.cancel(fmt.Errorf("take in what the command writes: %w", err))
 	}
-	return n, err
+	return len(p), nil
 }
