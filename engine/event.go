@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -306,6 +307,16 @@ func (AskedAgain) eventName() string      { return "asked_again" }
 func (MemoryChecked) eventName() string   { return "memory_checked" }
 func (Assumed) eventName() string         { return "assumed" }
 func (Undecided) eventName() string       { return "undecided" }
+
+// EventNames are the names of all events that a journal may hold, sorted.
+func EventNames() []string {
+	names := make([]string, 0, len(eventReaders))
+	for name := range eventReaders {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
 
 // EventName is the name under which an event is written.
 func EventName(e Event) string { return e.eventName() }

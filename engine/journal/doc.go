@@ -13,9 +13,10 @@
 //
 // The journal is a file of JSON lines. One line is one write:
 //
-//	{"n":1,"format":1,"records":[{"at":…,"event":"run_started",…}],"h":"…"}
-//	{"n":2,"records":[…],"h":"…"}
+//	{"n":1,"format":2,"records":[{"at":…,"event":"run_started",…}],"h":"…"}
+//	{"n":2,"synced":1,"records":[…],"h":"…"}
 //
+// synced is how many lines were on the medium when this one was written.
 // h is the SHA-256, in hexadecimal, over the h of the line before and the line's own bytes in front of
 // `,"h":`. So jq reads it, and docs/verify-journal.sh checks it with sha256sum alone.
 //

@@ -62,7 +62,7 @@ func (j *Journal) Append(events []engine.Stamped, sync bool) error {
 	if err := j.file.Sync(); err != nil {
 		return j.die("sync the journal", err)
 	}
-	j.unsynced = false
+	j.unsynced, j.at.synced = false, j.at.n
 	return nil
 }
 
@@ -124,7 +124,9 @@ func (j *Journal) recover() error {
 	if err := r.check(); err != nil {
 		return err
 	}
-	j.at, j.size = r.at, r.offset
+	if j.size = r.offset; r.at.n > 0 {
+		j.at = r.at
+	}
 	if r.torn == 0 {
 		return nil
 	}

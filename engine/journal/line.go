@@ -12,8 +12,12 @@ import (
 	"github.com/handrail-dev/handrail/engine"
 )
 
-// Format is the version of the journal's form that this package writes and reads.
-const Format = 1
+// Format is the version of the journal's form that a new journal is written in. All before it are read, and
+// a run goes on in the one that it was begun in.
+//
+// Format 2 says in every line how many lines before it were on the medium, so that a hole which a power
+// failure left in what nobody had been promised is told from damage.
+const Format = 2
 
 const (
 	hashKey  = `,"h":"`
@@ -23,8 +27,10 @@ const (
 
 // chain is the place between two lines of a journal.
 type chain struct {
-	n    int    // lines so far
-	head string // the h of the last one; empty before the first
+	n      int    // lines so far
+	head   string // the h of the last one; empty before the first
+	format int    // of the journal; 0 before its first line was read
+	synced int    // how many lines are known to be on the medium
 }
 
 var (
@@ -36,9 +42,13 @@ var (
 func (c chain) begin(b []byte) []byte {
 	b = append(b, `{"n":`...)
 	b = strconv.AppendInt(b, int64(c.n)+1, 10)
-	if c.n == 0 {
+	switch {
+	case c.n == 0:
 		b = append(b, `,"format":`...)
-		b = strconv.AppendInt(b, Format, 10)
+		b = strconv.AppendInt(b, int64(c.format), 10)
+	case c.format >= 2:
+		b = append(b, `,"synced":`...)
+		b = strconv.AppendInt(b, int64(c.synced), 10)
 	}
 	return append(b, `,"records":[`...)
 }
@@ -46,7 +56,8 @@ func (c chain) begin(b []byte) []byte {
 // end closes the line whose bytes so far are b, and gives the place after it.
 func (c chain) end(b []byte) ([]byte, chain) {
 	b = append(b, ']')
-	next := chain{n: c.n + 1, head: c.hash(b)}
+	next := c
+	next.n, next.head = c.n+1, c.hash(b)
 	b = append(append(append(b, hashKey...), next.head...), "\"}\n"...)
 	return b, next
 }
@@ -65,32 +76,50 @@ func (c chain) check(line []byte) (records []byte, next chain, err error) {
 	}
 	body := line[:len(line)-tailSize]
 	said := string(line[len(body)+len(hashKey) : len(body)+len(hashKey)+hashSize])
-	if err := c.checkFormat(body); err != nil {
+	next = c
+	if err := next.readStart(body); err != nil {
 		return nil, c, err
 	}
 	if c.hash(body) != said {
 		return nil, c, errHash
 	}
-	start := c.begin(nil)
+	start := next.begin(nil)
 	if !bytes.HasPrefix(body, start) {
 		return nil, c, fmt.Errorf("line number %d was expected here", c.n+1)
 	}
-	return body[len(start)-1:], chain{n: c.n + 1, head: said}, nil
+	next.n, next.head = c.n+1, said
+	return body[len(start)-1:], next, nil
 }
 
-// checkFormat refuses a journal of another version BEFORE anything in it is judged.
-func (c chain) checkFormat(body []byte) error {
-	if c.n > 0 {
-		return nil
-	}
-	var version int
-	if _, err := fmt.Sscanf(string(body[:min(len(body), 64)]), `{"n":1,"format":%d,`, &version); err != nil {
-		return fmt.Errorf("the first line names no format")
-	}
-	if version != Format {
-		return fmt.Errorf("the journal has format %d, and this handrail reads format %d: use the version that wrote it, or a newer one", version, Format)
+// readStart takes from the beginning of a line what differs from journal to journal, and from line to line:
+// the format of the first one, BEFORE anything else is judged, and what the others say was synced.
+func (c *chain) readStart(body []byte) error {
+	switch {
+	case c.n == 0:
+		if _, err := fmt.Sscanf(string(body[:min(len(body), 64)]), `{"n":1,"format":%d,`, &c.format); err != nil {
+			return errors.New("the first line names no format")
+		}
+		if c.format < 1 || c.format > Format {
+			return fmt.Errorf("the journal has format %d, and this handrail reads the formats 1 to %d: use the version that wrote it, or a newer one", c.format, Format)
+		}
+	case c.format >= 2:
+		_, synced, ok := startOf(body)
+		if !ok || synced < c.synced || synced > c.n {
+			return fmt.Errorf("line number %d was expected here", c.n+1)
+		}
+		c.synced = synced
 	}
 	return nil
+}
+
+// startOf reads the beginning of a line of format 2, which need not be whole.
+func startOf(line []byte) (n, synced int, ok bool) {
+	line = line[:min(len(line), 64)]
+	if !bytes.HasPrefix(line, []byte(`{"n":`)) {
+		return 0, 0, false
+	}
+	_, err := fmt.Sscanf(string(line), `{"n":%d,"synced":%d,`, &n, &synced)
+	return n, synced, err == nil
 }
 
 // wellFormed: the line starts and ends as one that was written whole.

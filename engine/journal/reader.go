@@ -47,6 +47,9 @@ func (r *Reader) lines(f func(records []byte) error) error {
 	for {
 		line, err := readLine(in, &long)
 		if errors.Is(err, io.EOF) {
+			if bytes.IndexByte(line, 0) >= 0 {
+				return r.bad(errForm, line, in)
+			}
 			r.torn = int64(len(line))
 			return nil
 		}
@@ -80,28 +83,42 @@ func readLine(in *bufio.Reader, long *[]byte) ([]byte, error) {
 }
 
 // bad tells a torn end from damage. A line that was cut short by a crash has no newline, which was
-// seen before; or, when the file system had made room that it never filled, it has zero bytes. A
-// line with anything written behind it was acknowledged, so losing it would lose an effect.
+// seen before; or, when the file system had made room that it never filled, it has zero bytes. A line that
+// was on the medium when one behind it was written was acknowledged, so losing it would lose an effect.
 func (r *Reader) bad(why error, line []byte, in *bufio.Reader) error {
-	if !errors.Is(why, errForm) || !bytes.ContainsRune(line, 0) {
+	if bytes.IndexByte(line, 0) < 0 {
 		return r.fault(why)
 	}
-	torn := int64(len(line))
+	torn := int64(0)
 	var long []byte
 	for {
-		line, err := readLine(in, &long)
+		if r.outlived(line) {
+			return r.fault(errors.New("the line is damaged, and there are good lines behind it"))
+		}
 		torn += int64(len(line))
-		if errors.Is(err, io.EOF) {
+		if len(line) == 0 || line[len(line)-1] != '\n' {
 			r.torn = torn
 			return nil
 		}
-		if err != nil {
+		var err error
+		if line, err = readLine(in, &long); err != nil && !errors.Is(err, io.EOF) {
 			return r.fault(err)
 		}
-		if wellFormed(bytes.TrimLeft(line[:len(line)-1], "\x00")) {
-			return r.fault(errors.New("the line is damaged, and there are good lines behind it"))
+	}
+}
+
+// outlived tells whether something in this line, which is at or behind the first bad one, was written AFTER
+// the bad one was on the medium. A hole may have eaten the end of one line and left the next whole.
+func (r *Reader) outlived(line []byte) bool {
+	for _, part := range bytes.FieldsFunc(line, func(c rune) bool { return c == 0 }) {
+		if n, synced, ok := startOf(part); ok && synced > r.at.n && n > synced {
+			return true
+		}
+		if r.at.format < 2 && wellFormed(bytes.TrimSuffix(part, []byte("\n"))) {
+			return true
 		}
 	}
+	return false
 }
 
 func (r *Reader) fault(err error) error {

@@ -262,7 +262,7 @@ func (s *Store) take(d Disk, id string, by engine.Person, flag int) (*Journal, e
 	if !had {
 		return nil, errors.Join(&OwnedError{Run: id, Owner: s.Owner(id)}, f.Close())
 	}
-	j := &Journal{id: id, path: where, disk: d, file: f}
+	j := &Journal{id: id, path: where, disk: d, file: f, at: chain{format: Format}}
 	if flag&os.O_CREATE != 0 {
 		if err := syncFolder(d, inRun(id, "")); err != nil {
 			return nil, errors.Join(&Fault{Doing: "make the journal", Path: where, Err: err}, f.Close())
