@@ -60,6 +60,9 @@ func (a *app) newRun(ctx context.Context, l *loaded, inputs engine.Record, g eng
 	if err != nil {
 		return nil, err
 	}
+	if err := a.sign(store); err != nil {
+		return nil, err
+	}
 	base, err := a.base()
 	if err != nil {
 		return nil, err
@@ -90,6 +93,15 @@ func (a *app) newRun(ctx context.Context, l *loaded, inputs engine.Record, g eng
 		return nil, err
 	}
 	return s, nil
+}
+
+// sign has the heads of journals signed, if there is a key for it.
+func (a *app) sign(store *journal.Store) error {
+	keys, err := a.signingKeys()
+	if err == nil {
+		store.SignWith(keys)
+	}
+	return err
 }
 
 // create makes a run under an id that nobody has.
@@ -173,6 +185,9 @@ func (a *app) takeOver(id string) (*session, error) {
 func (a *app) takeOverWith(id string, give func(*loaded, journal.Pinned) (engine.Given, error)) (_ *session, err error) {
 	store, err := a.state()
 	if err != nil {
+		return nil, err
+	}
+	if err := a.sign(store); err != nil {
 		return nil, err
 	}
 	s := &session{app: a, store: store, by: a.me(), recorded: map[string]bool{}}

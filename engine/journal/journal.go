@@ -27,6 +27,8 @@ type Journal struct {
 	unsynced bool
 	dead     error
 	repaired *engine.Repaired
+	keys     Keys
+	signed   int // lines that the head covers
 }
 
 // Run is the id of the run.
@@ -63,6 +65,9 @@ func (j *Journal) Append(events []engine.Stamped, sync bool) error {
 		return j.die("sync the journal", err)
 	}
 	j.unsynced, j.at.synced = false, j.at.n
+	if err := j.sign(); err != nil {
+		return j.die("sign the head of the journal", err)
+	}
 	return nil
 }
 
@@ -118,10 +123,17 @@ func (j *Journal) Replay(f func(engine.Stamped) error) error {
 	return r.Replay(f)
 }
 
-// recover checks what is there and cuts a torn end off.
+// recover checks what is there, against its signed head too if it has one, and cuts a torn end off.
 func (j *Journal) recover() error {
-	r := Reader{path: j.path, file: j.file}
+	head, err := j.signedHead()
+	if err != nil {
+		return err
+	}
+	r := Reader{path: j.path, file: j.file, watch: head.Lines}
 	if err := r.check(); err != nil {
+		return err
+	}
+	if err := r.against(head); err != nil {
 		return err
 	}
 	if j.size = r.offset; r.at.n > 0 {

@@ -19,6 +19,9 @@ type Reader struct {
 	offset int64
 	events int
 	torn   int64 // bytes behind the last whole line
+
+	watch   int    // a line whose hash is wanted
+	watched string // and that hash
 }
 
 // Replay calls f for each event that was not given before. A torn end is left where it is; any other
@@ -63,7 +66,9 @@ func (r *Reader) lines(f func(records []byte) error) error {
 		if err := f(records); err != nil {
 			return err
 		}
-		r.at = next
+		if r.at = next; r.at.n == r.watch {
+			r.watched = r.at.head
+		}
 		r.offset += int64(len(line))
 	}
 }

@@ -21,6 +21,7 @@ type Store struct {
 	path string
 	open func(create bool) (Disk, error)
 	disk Disk
+	keys Keys
 }
 
 // OpenStore names the state folder at an absolute path.
@@ -194,7 +195,7 @@ func (s *Store) Discard(j *Journal) error {
 		return fmt.Errorf("run %s has begun; its journal stays", j.id)
 	}
 	err := j.Close()
-	for _, name := range []string{journalFile, playbookFile, envFile, inputsFile, originFile, inboxFolder, logsFolder, scratchFolder, ""} {
+	for _, name := range []string{journalFile, headFile, playbookFile, envFile, inputsFile, originFile, inboxFolder, logsFolder, scratchFolder, ""} {
 		if e := s.disk.Remove(inRun(j.id, name)); e != nil && !errors.Is(e, fs.ErrNotExist) {
 			err = errors.Join(err, e)
 		}
@@ -262,7 +263,7 @@ func (s *Store) take(d Disk, id string, by engine.Person, flag int) (*Journal, e
 	if !had {
 		return nil, errors.Join(&OwnedError{Run: id, Owner: s.Owner(id)}, f.Close())
 	}
-	j := &Journal{id: id, path: where, disk: d, file: f, at: chain{format: Format}}
+	j := &Journal{id: id, path: where, disk: d, file: f, at: chain{format: Format}, keys: s.keys}
 	if flag&os.O_CREATE != 0 {
 		if err := syncFolder(d, inRun(id, "")); err != nil {
 			return nil, errors.Join(&Fault{Doing: "make the journal", Path: where, Err: err}, f.Close())
