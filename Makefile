@@ -24,7 +24,8 @@ lint: ## gofmt, go vet, golangci-lint
 bench: ## the table of docs/performance.md, measured here and now
 	@scripts/bench
 
-docs: build ## docs/kinds.md and docs/playbook.schema.json from the definitions
+docs: build ## docs/kinds.md, docs/lint.md and docs/playbook.schema.json from the definitions
+	bin/handrail lint --rules > docs/lint.md.new && mv docs/lint.md.new docs/lint.md
 	bin/handrail kinds > docs/kinds.md.new && mv docs/kinds.md.new docs/kinds.md
 	bin/handrail schema > docs/playbook.schema.json.new && mv docs/playbook.schema.json.new docs/playbook.schema.json
 

@@ -40,6 +40,7 @@ var rules = []rule{
 	{folder: "engine/playbook/...", own: []string{"engine", "."}, never: []string{
 		"database/sql", "net", "net/http", "os/exec", "github.com/docker/...", "github.com/redis/...", "github.com/go-sql-driver/..."}},
 	{folder: "engine/journal/...", own: []string{"engine", "."}, never: []string{"net", "net/http", "os/exec", "gopkg.in/yaml.v3"}},
+	{folder: "engine/lint", own: []string{"engine"}, never: []string{"os", "os/exec", "net", "net/http", "gopkg.in/yaml.v3"}},
 	{folder: "engine/local/...", own: []string{"engine", "."}, never: []string{"net", "net/http", "os/exec", "gopkg.in/yaml.v3"}},
 	{folder: "engine/preview/...", own: []string{"engine", "."}, never: []string{"os", "os/exec", "net", "net/http"}},
 	{folder: "steps", own: []string{"engine"}},
@@ -49,7 +50,7 @@ var rules = []rule{
 	{folder: "steps/internal/...", own: []string{"engine", "steps", "steps/internal/...", "internal/mask"}},
 	{folder: "steps/*/...", own: []string{"engine", "steps", "steps/internal/...", "internal/mask", "."}},
 	{folder: "playbooks", only: []string{"embed", "io/fs"}},
-	{folder: "cmd/internal/view/...", own: []string{"engine", "engine/preview", "."}},
+	{folder: "cmd/internal/view/...", own: []string{"engine", "engine/lint", "engine/preview", "."}},
 	{folder: "cmd/internal/secrets/...", own: []string{"engine", "engine/playbook", "internal/mask", "."}},
 	{folder: "cmd/handrail/...", own: []string{"..."}},
 	{folder: "examples/..."},

@@ -107,6 +107,8 @@ type Operation struct {
 	Prepares bool
 	// Waits: it lasts until the world has changed, so a dry-run never executes it, only previews it.
 	Waits bool
+	// Role says what it is to the safety of data.
+	Role Role
 	// Grades: the operation itself says ok, degraded or failed.
 	Grades bool
 
@@ -138,6 +140,8 @@ type Judgement struct {
 	// each of them brought back (see [Operation.ResultShape]), and `expect` is asked of every one.
 	Each     bool
 	Problems []Problem
+	// Remarks are what can be done as it stands, and is known to go wrong.
+	Remarks []Remark
 }
 
 // Problem is a mistake in the parameters of an operation. Path leads to it from the parameters:

@@ -28,6 +28,8 @@ type Playbook struct {
 	Steps       []*Step
 	Always      []*Step
 	Outputs     []Output
+	// Remarks are the traps that the kinds see in the parameters of steps and probes.
+	Remarks []Finding
 	// Secrets are the names of the secrets that the playbook uses, with the place of the first use.
 	Secrets map[string]Pos
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -125,7 +126,7 @@ func (a *app) root() *cobra.Command {
 		return fmt.Errorf("%w; see: %s --help", err, c.CommandPath())
 	})
 	for _, add := range []func() *cobra.Command{
-		a.listCommand, a.describeCommand, a.validateCommand, a.planCommand, a.runCommand, a.resumeCommand,
+		a.listCommand, a.describeCommand, a.validateCommand, a.lintCommand, a.planCommand, a.runCommand, a.resumeCommand,
 		a.runsCommand, a.showCommand, a.logsCommand, a.approveCommand, a.rejectCommand, a.resolveCommand,
 		a.cancelCommand, a.auditCommand, a.keyCommand, a.schemaCommand, a.kindsCommand, a.initCommand, a.versionCommand,
 	} {
@@ -149,14 +150,16 @@ func explained(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
-// outputFlag adds -o to a command.
-func (a *app) outputFlag(c *cobra.Command) {
-	c.Flags().StringVarP(&a.output, "output", "o", "text", "text or json")
-	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+// outputFlag adds -o to a command, for text and JSON and whatever more there is.
+func (a *app) outputFlag(c *cobra.Command, more ...string) {
+	forms := append([]string{"text", "json"}, more...)
+	named := strings.Join(forms[:len(forms)-1], ", ") + " %s " + forms[len(forms)-1]
+	c.Flags().StringVarP(&a.output, "output", "o", "text", fmt.Sprintf(named, "or"))
+	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(forms, cobra.ShellCompDirectiveNoFileComp))
 	check := c.PreRunE
 	c.PreRunE = func(c *cobra.Command, args []string) error {
-		if a.output != "text" && a.output != "json" {
-			return fmt.Errorf("-o %s: there are text and json", a.output)
+		if !slices.Contains(forms, a.output) {
+			return fmt.Errorf("-o %s: there are %s", a.output, fmt.Sprintf(named, "and"))
 		}
 		if check != nil {
 			return check(c, args)

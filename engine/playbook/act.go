@@ -9,7 +9,7 @@ import (
 // act reads a step that acts, and gives the shape of its result.
 func (l *loader) act(e *field, f fields, s *engine.Step, sc *scope) engine.Shape {
 	k := l.cat.byName[e.key.Value]
-	s.Kind = k.Name
+	s.Kind, l.acting = k.Name, s
 	tests := &names{l: l, sight: seeForTests, scope: sc, self: s.ID, where: "expect"}
 	params := &names{l: l, sight: seeForParams, scope: sc, self: s.ID, where: "a parameter"}
 	s.Target = l.targetOf(f.get("on"), k, e.key)

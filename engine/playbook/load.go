@@ -28,7 +28,9 @@ type loader struct {
 	declared    map[string]SecretSource // nil: not known
 	usedSecrets map[string]engine.Pos   // nil: nobody asks
 	current     *yaml.Node              // the scalar that is being compiled
-	skipped     bool                    // a step or probe could not be read as far as its expressions
+	acting      *engine.Step            // the step that is being read
+	remarks     []engine.Finding
+	skipped     bool // a step or probe could not be read as far as its expressions
 }
 
 type inputInfo struct {
@@ -56,6 +58,7 @@ func Load(file string, src []byte, cat *Catalogue, env *Environment) (*engine.Pl
 	if err := l.err(); err != nil {
 		return nil, err
 	}
+	pb.Remarks = l.remarks
 	return pb, nil
 }
 

@@ -173,6 +173,9 @@ func (l *loader) judge(c *chosen, n *yaml.Node, target string, wipes bool) {
 		proposal.Target = t.typ
 	}
 	j := c.op.Judge(proposal)
+	for _, r := range j.Remarks {
+		l.remark(r, locate(n, r.Path, c.op.Inline))
+	}
 	if j.Class != engine.ClassUnset {
 		c.class, c.judged = j.Class, true
 	}
@@ -194,6 +197,18 @@ func (l *loader) judge(c *chosen, n *yaml.Node, target string, wipes bool) {
 		}
 		l.node(at, "", "%s", p.Message)
 	}
+}
+
+// remark notes a trap that an operation sees in its parameters.
+func (l *loader) remark(r engine.Remark, at *yaml.Node) {
+	f := engine.Finding{Rule: r.Rule, Step: l.acting, Message: r.Message}
+	offset := l.src.start(at)
+	if back := l.src.scalarMap(at); r.Offset < len(back) && r.Offset >= 0 {
+		offset = back[r.Offset]
+	}
+	f.Pos.File = l.src.file
+	f.Pos.Line, f.Pos.Column = l.src.place(offset)
+	l.remarks = append(l.remarks, f)
 }
 
 // locate follows a path such as transaction[2].exec as far as it leads.

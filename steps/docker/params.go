@@ -120,6 +120,6 @@ func part(params engine.Record, name string) engine.Record {
 // judge makes a Judge of what only finds problems.
 func judge(check func(engine.Record) []engine.Problem, risk engine.Risk) func(engine.Proposal) engine.Judgement {
 	return engine.ByParams(func(params engine.Record) engine.Judgement {
-		return engine.Judgement{Risk: risk, Problems: check(params)}
+		return engine.Judgement{Risk: risk, Problems: check(params), Remarks: remarks(params)}
 	})
 }

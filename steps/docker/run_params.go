@@ -131,7 +131,7 @@ func checkEach(spec engine.Record, name string, check func(string) error) []engi
 
 // judgeRun: a service is moved to a stated condition; a job has an effect each time that it is run.
 func judgeRun(params engine.Record) engine.Judgement {
-	j := engine.Judgement{Class: engine.ClassIdempotent, Risk: engine.RiskChanges, Problems: checkRun(params)}
+	j := engine.Judgement{Class: engine.ClassIdempotent, Risk: engine.RiskChanges, Problems: checkRun(params), Remarks: remarks(params)}
 	spec := part(params, "run")
 	_, openWait := spec["wait"].(engine.Unknown)
 	_, openDetach := spec["detach"].(engine.Unknown)

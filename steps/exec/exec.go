@@ -73,7 +73,7 @@ func (*Kind) Define() engine.Kind {
 
 // judge finds what is wrong, in what is known.
 func judge(r engine.Record) engine.Judgement {
-	j := engine.Judgement{Risk: engine.RiskChanges}
+	j := engine.Judgement{Risk: engine.RiskChanges, Remarks: remarks(r)}
 	add := func(path, format string, args ...any) {
 		j.Problems = append(j.Problems, engine.Problem{Path: path, Message: fmt.Sprintf(format, args...)})
 	}

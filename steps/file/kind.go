@@ -69,9 +69,12 @@ func reading() []engine.Operation {
 	}
 }
 
+// roles are the parts that operations play in keeping data safe.
+var roles = map[string]engine.Role{"copy": engine.RoleBackup, "archive": engine.RoleBackup, "extract": engine.RoleRestore, "prune": engine.RolePrune}
+
 func changing() []engine.Operation {
 	change := func(name string, risk engine.Risk, doc string, params engine.Shape, example string, results ...engine.Field) engine.Operation {
-		return engine.Operation{Name: name, Key: name, Class: engine.ClassIdempotent, Risk: risk, Doc: doc,
+		return engine.Operation{Name: name, Key: name, Class: engine.ClassIdempotent, Risk: risk, Role: roles[name], Doc: doc,
 			Params: params, Result: engine.RecordOf(results...), Example: example, Judge: engine.ByParams(judgeOf(name))}
 	}
 	changed := result("changed", engine.TypeBool, "False: it was as wanted before, and was left alone.")

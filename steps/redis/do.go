@@ -40,7 +40,7 @@ func judgeCommands(path string, words engine.List) engine.Judgement {
 	if bad != nil {
 		return engine.Judgement{Problems: []engine.Problem{*bad}}
 	}
-	return engine.Judgement{Class: c.class, Risk: c.risk}
+	return engine.Judgement{Class: c.class, Risk: c.risk, Remarks: c.remarks(path, words)}
 }
 
 func problemOf(err error) engine.Problem {

@@ -72,7 +72,7 @@ func operations() []engine.Operation {
 			Judge:   engine.ByParams(judgeScript),
 		},
 		{
-			Name: "snapshot", Key: "snapshot", Class: engine.ClassIdempotent, Risk: changes, Prepares: true,
+			Name: "snapshot", Key: "snapshot", Role: engine.RoleBackup, Class: engine.ClassIdempotent, Risk: changes, Prepares: true,
 			Doc:    "Makes the server write its RDB file (BGSAVE) and waits until it has succeeded. One that was under way before is waited for first.",
 			Params: steps.Params[snapshotParams](),
 			Result: engine.RecordOf(result("last_save", engine.TypeTime, "when the file was finished"),

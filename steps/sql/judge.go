@@ -152,7 +152,9 @@ func judgeReading(params engine.Record, key string) engine.Judgement {
 		return engine.Judgement{Problems: problems}
 	}
 	j, _ := reading(st.Class, key)
-	j.Problems = append(j.Problems, checkArgs(params["args"], use{st: st, path: key})...)
+	asked := use{st: st, path: key}
+	j.Remarks = asked.remarks()
+	j.Problems = append(j.Problems, checkArgs(params["args"], asked)...)
 	return j
 }
 
@@ -181,7 +183,9 @@ func judgeExec(params engine.Record) engine.Judgement {
 		j.Problems = append(j.Problems, engine.Problem{Path: "exec", Message: controlSaid(st.Class.Verb)})
 	case statement.Writes, statement.Calls, statement.Session, statement.Defines, statement.Commits, statement.Other:
 	}
-	j.Problems = append(j.Problems, checkArgs(params["args"], use{st: st, path: "exec"})...)
+	sent := use{st: st, path: "exec"}
+	j.Remarks = sent.remarks()
+	j.Problems = append(j.Problems, checkArgs(params["args"], sent)...)
 	return j
 }
 
@@ -227,6 +231,7 @@ func judgeTransaction(params engine.Record) engine.Judgement {
 			names[as] = true
 		}
 	}
+	j.Remarks = remarksOf(uses...)
 	if len(uses) == len(list) {
 		j.Problems = append(j.Problems, checkArgs(params["args"], uses...)...)
 	}
@@ -311,6 +316,7 @@ func judgeScript(params engine.Record) engine.Judgement {
 		j.Risk = max(j.Risk, riskOf(st.Class))
 		uses = append(uses, use{st: st, path: "script", offset: p.Start})
 	}
+	j.Remarks = remarksOf(uses...)
 	if len(uses) == len(parts) {
 		j.Problems = append(j.Problems, checkArgs(params["args"], uses...)...)
 	}

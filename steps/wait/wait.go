@@ -63,7 +63,8 @@ func (*Kind) Define() engine.Kind {
 }
 
 func judgeFor(p engine.Record) engine.Judgement {
-	var j engine.Judgement
+	j := engine.Judgement{Remarks: []engine.Remark{{Rule: engine.RuleSleeps, Path: "for",
+		Message: "time passes, and nothing is asked; wait until a probe says that it is so, with a timeout"}}}
 	if d, ok := p["for"].(time.Duration); ok && d < 0 {
 		j.Problems = append(j.Problems, engine.Problem{Path: "for", Message: "a wait cannot be shorter than nothing"})
 	}
