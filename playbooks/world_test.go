@@ -21,18 +21,18 @@ import (
 
 // world is one playbook and the servers that it acts on.
 type world struct {
-	t      *testing.T
-	pb     *engine.Playbook
-	target steps.Target
-	now    time.Time // when the runs begin
-	store  *journal.Store
-	runs   byte
+	t       *testing.T
+	pb      *engine.Playbook
+	targets []steps.Target
+	now     time.Time // when the runs begin
+	store   *journal.Store
+	runs    byte
 }
 
 // january is New Year's Day in Bangkok, and still the old year where most servers' clocks are.
 var january = time.Date(2025, 12, 31, 17, 5, 0, 0, time.UTC)
 
-func open(t *testing.T, name string, target steps.Target) *world {
+func open(t *testing.T, name string, targets ...steps.Target) *world {
 	t.Helper()
 	src, err := os.ReadFile(name + ".yaml")
 	if err != nil {
@@ -46,7 +46,7 @@ func open(t *testing.T, name string, target steps.Target) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &world{t: t, pb: pb, target: target, now: january, store: journal.OpenStore(filepath.Join(t.TempDir(), "state"))}
+	return &world{t: t, pb: pb, targets: targets, now: january, store: journal.OpenStore(filepath.Join(t.TempDir(), "state"))}
 }
 
 func (w *world) started(given map[string]any) engine.RunStarted {
@@ -61,7 +61,7 @@ func (w *world) started(given map[string]any) engine.RunStarted {
 }
 
 func (w *world) executor(access steps.Access) *steps.Executor {
-	return steps.NewExecutor(all.Kinds(), []steps.Target{w.target}, access)
+	return steps.NewExecutor(all.Kinds(), w.targets, access)
 }
 
 // run runs the playbook for real and gives back the run.
