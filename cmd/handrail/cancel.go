@@ -58,7 +58,7 @@ func (a *app) cancel(ctx context.Context, typed string, undo bool, inputs []stri
 
 // cancelHere ends a run that nobody has in hand.
 func (a *app) cancelHere(ctx context.Context, id string, undo bool, inputs []string) error {
-	s, r, err := a.continueRun(ctx, id, "", inputs)
+	s, r, err := a.continueRun(ctx, id, resumeFlags{inputs: inputs})
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
@@ -15,27 +16,35 @@ import (
 	"github.com/handrail-dev/handrail/engine/playbook"
 )
 
+// resumeFlags say how a run goes on.
+type resumeFlags struct {
+	file     string   // a corrected playbook
+	inputs   []string // the secret ones, again
+	failOn   string
+	patience time.Duration
+}
+
 func (a *app) resumeCommand() *cobra.Command {
-	var file, failOn string
-	var inputs []string
+	var f resumeFlags
 	c := &cobra.Command{
 		Use: "resume RUN", Short: "Go on with a run that was cut off, failed or waited", Args: cobra.ExactArgs(1),
 		Long: "Continues a run where it stood, with the copies of playbook, environment and inputs that it was started with.\n" +
 			"Failed steps are tried again. --playbook FILE adopts a correction, as long as finished steps are unchanged.",
 		ValidArgsFunction: a.completeRuns,
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.resume(c.Context(), args[0], file, inputs, failOn)
+			return a.resume(c.Context(), args[0], f)
 		},
 	}
-	c.Flags().StringVar(&file, "playbook", "", "go on under this corrected playbook")
-	c.Flags().StringArrayVarP(&inputs, "input", "i", nil, "a secret input again, as key=value: secrets are never stored")
-	a.failOnFlag(c, &failOn)
+	c.Flags().StringVar(&f.file, "playbook", "", "go on under this corrected playbook")
+	c.Flags().StringArrayVarP(&f.inputs, "input", "i", nil, "a secret input again, as key=value: secrets are never stored")
+	a.failOnFlag(c, &f.failOn)
+	lockFlag(c, &f.patience)
 	a.outputFlag(c)
 	return c
 }
 
-func (a *app) resume(ctx context.Context, typed, file string, inputs []string, failOn string) error {
-	s, r, err := a.continueRun(ctx, typed, file, inputs)
+func (a *app) resume(ctx context.Context, typed string, f resumeFlags) error {
+	s, r, err := a.continueRun(ctx, typed, f)
 	if err != nil {
 		return err
 	}
@@ -44,11 +53,11 @@ func (a *app) resume(ctx context.Context, typed, file string, inputs []string, f
 	if err != nil {
 		return err
 	}
-	return endedIn(state, failOn)
+	return endedIn(state, f.failOn)
 }
 
 // continueRun takes a run over, has its locks, and records that it goes on.
-func (a *app) continueRun(ctx context.Context, typed, file string, inputs []string) (_ *session, _ *reach, err error) {
+func (a *app) continueRun(ctx context.Context, typed string, f resumeFlags) (_ *session, _ *reach, err error) {
 	store, err := a.state()
 	if err != nil {
 		return nil, nil, err
@@ -59,8 +68,8 @@ func (a *app) continueRun(ctx context.Context, typed, file string, inputs []stri
 	}
 	var r *reach
 	s, err := a.takeOverWith(id, func(l *loaded, p journal.Pinned) (g engine.Given, err error) {
-		if file == "" { // a corrected playbook may need other secrets and targets
-			r, g, err = a.reachAgain(ctx, l, p, inputs)
+		if f.file == "" { // a corrected playbook may need other secrets and targets
+			r, g, err = a.reachAgain(ctx, l, p, f.inputs)
 		}
 		return g, err
 	})
@@ -77,15 +86,15 @@ func (a *app) continueRun(ctx context.Context, typed, file string, inputs []stri
 	}
 	var next *correction
 	names := s.loaded.pb.Locks
-	if file != "" {
-		if next, err = s.correct(ctx, file, inputs); err != nil {
+	if f.file != "" {
+		if next, err = s.correct(ctx, f.file, f.inputs); err != nil {
 			return nil, nil, err
 		}
 		r = next.reach
 		names = slices.Concat(names, next.loaded.pb.Locks)
 	}
 	holder := journal.HolderOf(id, s.loaded.pb.Name, store.Path(), s.by, a.now().UTC())
-	if err := a.locks(store).Take(ctx, names, holder); err != nil {
+	if err := a.takeLocks(ctx, store, names, holder, f.patience); err != nil {
 		return nil, nil, err
 	}
 	if next != nil {

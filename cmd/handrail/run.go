@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,6 +17,7 @@ type runFlags struct {
 	given
 	yes, dryRun bool
 	failOn      string
+	patience    time.Duration
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -36,8 +38,13 @@ func (a *app) runCommand() *cobra.Command {
 	c.Flags().BoolVar(&f.yes, "yes", false, "start without asking")
 	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "the same as: handrail plan NAME")
 	a.failOnFlag(c, &f.failOn)
+	lockFlag(c, &f.patience)
 	a.outputFlag(c)
 	return c
+}
+
+func lockFlag(c *cobra.Command, patience *time.Duration) {
+	c.Flags().DurationVar(patience, "wait-for-lock", 0, "how long to wait for a lock that another run has")
 }
 
 func (a *app) failOnFlag(c *cobra.Command, failOn *string) {
@@ -70,7 +77,7 @@ func (a *app) start(ctx context.Context, name string, f runFlags) error {
 	if err := a.confirmStart(ctx, l, f.yes); err != nil {
 		return err
 	}
-	s, err := a.newRun(ctx, l, inputs, engine.Given{Secrets: r.secrets, Inputs: secretInputs(inputs), Targets: r.shown})
+	s, err := a.newRun(ctx, l, inputs, f.patience, engine.Given{Secrets: r.secrets, Inputs: secretInputs(inputs), Targets: r.shown})
 	if err != nil {
 		return err
 	}

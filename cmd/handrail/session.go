@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"time"
 
 	"github.com/handrail-dev/handrail/cmd/internal/view"
 	"github.com/handrail-dev/handrail/engine"
@@ -55,7 +56,7 @@ func (s *session) close() {
 }
 
 // newRun makes the folder and the journal of a run, takes its locks, and records that it started.
-func (a *app) newRun(ctx context.Context, l *loaded, inputs engine.Record, g engine.Given) (*session, error) {
+func (a *app) newRun(ctx context.Context, l *loaded, inputs engine.Record, patience time.Duration, g engine.Given) (*session, error) {
 	store, err := a.state()
 	if err != nil {
 		return nil, err
@@ -79,7 +80,7 @@ func (a *app) newRun(ctx context.Context, l *loaded, inputs engine.Record, g eng
 	started := a.now().UTC()
 	id := s.journal.Run()
 	holder := journal.HolderOf(id, l.pb.Name, store.Path(), s.by, started)
-	if err := a.locks(store).Take(ctx, l.pb.Locks, holder); err != nil {
+	if err := a.takeLocks(ctx, store, l.pb.Locks, holder, patience); err != nil {
 		return nil, errors.Join(err, store.Discard(s.journal))
 	}
 	e := engine.RunStarted{Run: id, Playbook: l.pb.Name, PlaybookDigest: l.pb.Digest, Inputs: engine.Typed{V: inputs},

@@ -2,19 +2,13 @@ package journal
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sort"
-	"strings"
-	"syscall"
+	"slices"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/handrail-dev/handrail/engine"
 )
@@ -31,9 +25,9 @@ import (
 // refused. Somebody who means harm can lock what is not his, but cannot have anything written or removed
 // elsewhere.
 type Locks struct {
-	folders []LockFolder
-	// Over tells whether the run of a holder has come to its end, so that its lock is only left over.
-	over func(Holder) bool
+	folders  []LockFolder
+	standing func(Holder) Standing
+	sync     func(File) error // of a folder; tests break it
 }
 
 // LockFolder is one place for locks.
@@ -55,10 +49,28 @@ type Holder struct {
 	Since    time.Time `json:"since"`
 }
 
+// Standing is how it stands with the run that has a lock.
+type Standing int
+
+// The standings.
+const (
+	// StandingUnknown: its state folder cannot be looked into; it may be another user's.
+	StandingUnknown Standing = iota
+	// StandingAlive: a process drives it.
+	StandingAlive
+	// StandingIdle: nobody drives it, and it has not come to its end.
+	StandingIdle
+	// StandingOver: it has come to its end, or never began. Its lock is only left over.
+	StandingOver
+	// StandingGone: its state folder, or its journal, is not there any more.
+	StandingGone
+)
+
 // LockedError says that another run has the lock.
 type LockedError struct {
 	Holder
-	File string
+	Standing Standing
+	File     string
 }
 
 func (e *LockedError) Error() string {
@@ -66,14 +78,27 @@ func (e *LockedError) Error() string {
 	if e.State != "" {
 		at = fmt.Sprintf(" (state folder %s)", e.State)
 	}
-	return fmt.Sprintf("the lock %s belongs to run %s of %s, started by %s@%s at %s%s; go on with it: handrail resume %s, or end it: handrail cancel %s. If that run is gone for good, remove %s",
-		e.Lock, e.Run, e.Playbook, e.User, e.Host, e.Since.Format(time.RFC3339), at, e.Run, e.Run, e.File)
+	s := fmt.Sprintf("the lock %s belongs to run %s of %s%s; ", e.Lock, e.Run, e.Playbook, at)
+	owner := fmt.Sprintf("process %d of %s@%s", e.PID, e.User, e.Host)
+	switch e.Standing {
+	case StandingAlive:
+		return s + fmt.Sprintf("%s has it in hand since %s: watch it with: handrail show %s --follow, or end it: handrail cancel %s",
+			owner, e.Since.Format(time.RFC3339), e.Run, e.Run)
+	case StandingIdle:
+		return s + fmt.Sprintf("%s had it in hand from %s, and nobody has now: go on with it: handrail resume %s, or end it: handrail cancel %s",
+			owner, e.Since.Format(time.RFC3339), e.Run, e.Run)
+	case StandingGone:
+		return s + fmt.Sprintf("%s took it at %s, and that run is not there any more; see that nothing of it is still at work, then type: handrail unlock %s",
+			owner, e.Since.Format(time.RFC3339), e.Run)
+	case StandingUnknown, StandingOver:
+	}
+	return s + fmt.Sprintf("%s took it at %s; how that run stands only its user can tell: handrail show %s", owner, e.Since.Format(time.RFC3339), e.Run)
 }
 
-// NewLocks makes a set of locks over folders, which are made when the first lock is taken. over may be
-// nil.
-func NewLocks(folders []LockFolder, over func(Holder) bool) *Locks {
-	return &Locks{folders: folders, over: over}
+// NewLocks makes a set of locks over folders, which are made when the first lock is taken. standing tells
+// how it stands with the run of a holder; it may be nil.
+func NewLocks(folders []LockFolder, standing func(Holder) Standing) *Locks {
+	return &Locks{folders: folders, standing: standing, sync: File.Sync}
 }
 
 // maxLock bounds what is read of a lock.
@@ -85,47 +110,60 @@ func (l *Locks) Take(ctx context.Context, names []string, h Holder) error {
 	if len(names) == 0 {
 		return nil
 	}
-	names = append([]string(nil), names...)
-	sort.Strings(names)
-	var taken []LockFolder
-	for _, f := range l.folders {
-		if err := l.takeIn(ctx, f, names, h); err != nil {
-			for _, t := range taken {
-				err = errors.Join(err, releaseIn(ctx, t, h.Run, h.State))
-			}
-			return err
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	made := make([][]string, len(l.folders))
+	for i, f := range l.folders {
+		var err error
+		if made[i], err = l.takeIn(ctx, f, names, h); err == nil {
+			continue
 		}
-		taken = append(taken, f)
+		// What the run had before stays its own.
+		for k, f := range l.folders[:i] {
+			err = errors.Join(err, f.guarded(ctx, func(root *os.Root, _ File) error { return removeLocks(root, made[k]) }))
+		}
+		return err
 	}
 	return nil
 }
 
-func (l *Locks) takeIn(ctx context.Context, f LockFolder, names []string, h Holder) error {
+// takeIn takes all of the locks in one folder, or none, and says which of them the run had not had before.
+func (l *Locks) takeIn(ctx context.Context, f LockFolder, names []string, h Holder) (made []string, err error) {
 	if err := f.make(); err != nil {
-		return fmt.Errorf("make the folder for locks %s: %w; name another with HANDRAIL_LOCKS", f.Path, err)
+		return nil, fmt.Errorf("make the folder for locks %s: %w; name another with HANDRAIL_LOCKS", f.Path, err)
 	}
-	return f.guarded(ctx, func(root *os.Root) error {
-		var free []string
+	err = f.guarded(ctx, func(root *os.Root, dir File) error {
+		mine := map[string]bool{}
 		for _, name := range names {
-			mine, err := l.lookAt(root, f, name, h)
-			if err != nil {
+			var err error
+			if mine[name], err = l.lookAt(root, f, name, h); err != nil {
 				return err
 			}
-			if !mine {
-				free = append(free, name)
+		}
+		for _, name := range names {
+			h.Lock = name
+			switch err := putLock(root, h, mine[name]); {
+			case mine[name]: // it stays the run's; if that failed, only the word of who drives the run is old
+			case err != nil:
+				return errors.Join(fmt.Errorf("take the lock %s in %s: %w", name, f.Path, err), removeLocks(root, made))
+			default:
+				made = append(made, name)
 			}
 		}
-		for i, name := range free {
-			h.Lock = name
-			if err := putLock(root, h); err != nil {
-				for _, made := range free[:i] {
-					err = errors.Join(err, root.Remove(lockName(made)))
-				}
-				return fmt.Errorf("take the lock %s in %s: %w", name, f.Path, err)
-			}
+		// A lock outlives a power failure, as the run does that has it.
+		if err := l.sync(dir); err != nil {
+			return errors.Join(fmt.Errorf("take locks in %s: %w", f.Path, err), removeLocks(root, made))
 		}
 		return nil
 	})
+	return made, err
+}
+
+func removeLocks(root *os.Root, names []string) error {
+	var errs []error
+	for _, name := range names {
+		errs = append(errs, root.Remove(lockName(name)))
+	}
+	return errors.Join(errs...)
 }
 
 // lookAt tells whether the lock is this run's already; a lock whose run is over is removed.
@@ -142,10 +180,14 @@ func (l *Locks) lookAt(root *os.Root, f LockFolder, name string, h Holder) (mine
 	if held.Run == h.Run && held.State == h.State {
 		return true, nil
 	}
-	if l.over != nil && l.over(held) && root.Remove(lockName(name)) == nil {
+	standing := StandingUnknown
+	if l.standing != nil {
+		standing = l.standing(held)
+	}
+	if standing == StandingOver && root.Remove(lockName(name)) == nil {
 		return false, nil
 	}
-	return false, &LockedError{Holder: held, File: file}
+	return false, &LockedError{Holder: held, Standing: standing, File: file}
 }
 
 // Release frees every lock of a run, whatever its playbook says by now.
@@ -158,7 +200,7 @@ func (l *Locks) Release(ctx context.Context, run, state string) error {
 }
 
 func releaseIn(ctx context.Context, f LockFolder, run, state string) error {
-	err := f.guarded(ctx, func(root *os.Root) error {
+	err := f.guarded(ctx, func(root *os.Root, _ File) error {
 		all, err := fs.ReadDir(root.FS(), ".")
 		if err != nil {
 			return err
@@ -183,158 +225,31 @@ func releaseIn(ctx context.Context, f LockFolder, run, state string) error {
 	return nil
 }
 
-// make makes the folder. A shared one is like /tmp: everybody may write, and only the owner of a file
-// may remove it.
-func (f LockFolder) make() error {
-	info, err := os.Lstat(f.Path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return err
-	case !info.IsDir():
-		return errors.New("it is not a folder")
-	case f.Shared && info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0:
-		return errors.New("everybody may remove the files of others there (no sticky bit)")
-	default:
-		return nil
-	}
-	if !f.Shared {
-		return makeFolder(f.Path)
-	}
-	err = os.Mkdir(f.Path, 0o700)
-	if errors.Is(err, fs.ErrExist) { // another process has made it in the same moment
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return os.Chmod(f.Path, 0o777|fs.ModeSticky)
-}
-
-// same makes sure that what was opened is a folder that stands at the path itself, not where a link led.
-func (f LockFolder) same(root *os.Root) error {
-	opened, err := root.Stat(".")
-	if err != nil {
-		return err
-	}
-	there, err := os.Lstat(f.Path)
-	if err != nil {
-		return err
-	}
-	if !os.SameFile(opened, there) {
-		return errors.New("it is not a folder but a link")
-	}
-	return nil
-}
-
-// guardPatience is how long one process waits for another that is taking or freeing locks.
-const guardPatience = 5 * time.Second
-
-// guarded calls do while nobody else takes or frees locks in the folder. The guard is a flock on the
-// folder itself, so a process that dies lets go of it.
-func (f LockFolder) guarded(ctx context.Context, do func(*os.Root) error) error {
-	root, err := os.OpenRoot(f.Path)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = root.Close() }() // nothing is written through it
-	if err := f.same(root); err != nil {
-		return err
-	}
-	dir, err := root.Open(".")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = dir.Close() }() // ends the flock
-	ctx, cancel := context.WithTimeoutCause(ctx, guardPatience, errors.New("another process does not let go of the folder"))
-	defer cancel()
-	for {
-		had, err := osFile{dir}.Lock(true)
-		if err != nil {
-			return err
-		}
-		if had {
-			return do(root)
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
-}
-
-// lockName is the name of a lock's file.
-func lockName(name string) string {
-	return strings.TrimSuffix(logName(name), ".log") + ".lock"
-}
-
-// putLock makes the file of a lock. It appears whole or not at all.
-func putLock(root *os.Root, h Holder) error {
-	b, err := json.Marshal(h)
-	if err != nil {
-		return err
-	}
-	name := lockName(h.Lock)
-	temp := fmt.Sprintf(".%s.%d", name, h.PID)
-	if err := root.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	f, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(append(b, '\n'))
-	err = errors.Join(err, f.Chmod(0o644), osFile{f}.Sync(), f.Close())
-	if err == nil {
-		err = root.Link(temp, name) // fails when the name is there, whatever it is
-	}
-	return errors.Join(err, root.Remove(temp))
-}
-
-func readLock(root *os.Root, name string) (Holder, error) {
-	var h Holder
-	if !strings.HasSuffix(name, ".lock") || strings.HasPrefix(name, ".") {
-		return h, fs.ErrNotExist
-	}
-	f, err := root.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if errors.Is(err, syscall.ELOOP) {
-		return h, errors.New("it is a symbolic link")
-	}
-	if err != nil {
-		return h, err
-	}
-	defer func() { _ = f.Close() }() // it was only read
-	info, err := f.Stat()
-	if err != nil {
-		return h, err
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxLock {
-		return h, errors.New("it is not the file of a lock")
-	}
-	b, err := io.ReadAll(io.LimitReader(f, maxLock))
-	if err != nil {
-		return h, err
-	}
-	if err := json.Unmarshal(b, &h); err != nil {
-		return h, fmt.Errorf("it is not the file of a lock: %w", err)
-	}
-	return h, nil
-}
-
-// RunOver is what [NewLocks] asks of a holder whose journal this user can read: the run came to its end,
-// or its process died BEFORE it began.
-func RunOver(h Holder) bool {
+// RunStanding is what [NewLocks] asks about a holder: whether its journal is in somebody's hands, and what it
+// says last. It trusts what lies in the shared folder with nothing but names.
+func RunStanding(h Holder) Standing {
 	if h.State == "" || !filepath.IsAbs(h.State) || !ValidID(h.Run) {
-		return false
+		return StandingUnknown
 	}
 	s := OpenStore(h.State)
-	if alive, err := s.Alive(h.Run); alive || err != nil {
-		return false
+	alive, err := s.Alive(h.Run)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return StandingGone
+	case err != nil:
+		return StandingUnknown
+	case alive:
+		return StandingAlive
 	}
 	// A process opens the journal BEFORE it takes locks, so nobody is between the two now.
 	sum, err := s.Summary(h.Run)
-	return errors.Is(err, ErrNotBegun) || err == nil && sum.State.Final()
+	switch {
+	case errors.Is(err, ErrNotBegun), err == nil && sum.State.Final():
+		return StandingOver
+	case errors.Is(err, ErrNoRun):
+		return StandingGone
+	}
+	return StandingIdle
 }
 
 // HolderOf is what a lock of this run says.
