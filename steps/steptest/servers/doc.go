@@ -1,5 +1,5 @@
-// Package servers hands real servers to tests: a fresh database on the shared MariaDB, MariaDB and
-// Redis processes of a test's own that it may kill and restart, and the Docker engine.
+// Package servers hands real servers to tests: a fresh database on the shared MariaDB, MariaDB, Redis
+// and OpenSSH processes of a test's own that it may kill and restart, and the Docker engine.
 //
 // What is shared was started by `make servers` and is described by .test/servers.env. A server that
 // is not there fails the test with a line that says so: this package never skips a test and never
