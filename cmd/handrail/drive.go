@@ -55,7 +55,7 @@ func (s *session) driveWith(ctx context.Context, x *steps.Executor) (engine.RunS
 	events, executor := withCrashPoints(s.journal, x)
 	d := &local.Driver{
 		Run: s.run, Journal: events, Executor: executor, Clock: local.SystemClock(), Random: rand.Float64,
-		Requests: requests, Signals: signals, Observe: s.observe, Mask: s.app.masker.Text, Logs: s.log,
+		Requests: requests, Signals: signals, Observe: s.observe, Mask: s.app.masker.Text, MaskEnd: s.app.masker.End, Logs: s.log,
 	}
 	if s.app.attended() && !s.app.json() {
 		d.Person = s.person

@@ -78,11 +78,32 @@ func (a *app) makePlan(ctx context.Context, l *loaded, inputs engine.Record, off
 	g.Secrets, g.Targets = r.secrets, r.shown
 	x := steps.NewExecutor(all.Kinds(), r.targets, steps.ReadOnly)
 	x.Run, x.Dir = "plan", base
-	p, err := preview.Make(ctx, l.pb, start, g, x)
+	p, err := preview.Make(ctx, l.pb, start, g, maskedLooker{x, a})
 	if p != nil {
 		p.Warnings = append(p.Warnings, r.warnings...)
 	}
 	return p, errors.Join(err, x.Close())
+}
+
+// maskedLooker masks what targets say BEFORE a plan holds it, as a run does BEFORE it is recorded: what is
+// shortened or quoted later on is masked by then.
+type maskedLooker struct {
+	*steps.Executor
+	app *app
+}
+
+func (m maskedLooker) Execute(ctx context.Context, c engine.Execute, at engine.Attendant) engine.Outcome {
+	o := m.Executor.Execute(ctx, c, at)
+	o.Err, o.Message = m.app.masker.Text(o.Err), m.app.masker.Text(o.Message)
+	o.Result, _ = m.app.masker.Value(o.Result).(engine.Record)
+	return o
+}
+
+func (m maskedLooker) Ask(ctx context.Context, step string, questions []engine.Question) engine.Answer {
+	o := m.Executor.Ask(ctx, step, questions)
+	o.Message = m.app.masker.Text(o.Message)
+	o.Result, _ = m.app.masker.Value(o.Result).(engine.Record)
+	return o
 }
 
 // lastRuns are the last runs of a playbook. A plan is made without them where they cannot be read.

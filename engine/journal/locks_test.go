@@ -129,7 +129,7 @@ func TestUnlockFreesOnlyWhatNobodyDrives(t *testing.T) {
 	if freed, err := l.Unlock(ctx, "20261121-101512-zzzz", tester.Host); err != nil || len(freed) > 0 {
 		t.Fatalf("of another run: %v, %v", freed, err)
 	}
-	refusal(t, l)
+	_ = refusal(t, l)
 	if freed, err := l.Unlock(ctx, testRun, tester.Host); err != nil || len(freed) != 4 {
 		t.Fatalf("freed %v, %v", freed, err)
 	}

@@ -39,7 +39,7 @@ func (a *attendant) Note(v engine.Value) error {
 		return err
 	}
 	written := make(chan error, 1)
-	a.loop.answers <- answer{noted: &engine.Noted{Step: a.step, Note: engine.Typed{V: n}}, written: written}
+	a.loop.answers <- answer{noted: &engine.Noted{Step: a.step, Note: engine.Typed{V: a.loop.maskAny(n)}}, written: written}
 	return <-written
 }
 

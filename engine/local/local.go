@@ -95,6 +95,8 @@ type Driver struct {
 	// Mask replaces the secrets in a text; nil: there are none. It is applied to whatever an executor
 	// says BEFORE that is recorded or shown.
 	Mask func(string) string
+	// MaskEnd does so in a text of which only the end was kept, and which may begin within a secret; nil: as Mask.
+	MaskEnd func(string) string
 	// Logs opens the log of a step; nil: output is dropped.
 	Logs func(step string) (io.WriteCloser, error)
 }

@@ -22,11 +22,18 @@ func (l *loop) mask(s string) string {
 	return l.Mask(s)
 }
 
+func (l *loop) maskEnd(s string) string {
+	if l.MaskEnd == nil || s == "" {
+		return l.mask(s)
+	}
+	return l.MaskEnd(s)
+}
+
 func (l *loop) maskOutcome(o engine.Outcome) engine.Outcome {
 	if l.Mask == nil {
 		return o
 	}
-	o.Err, o.Message, o.Tail = l.mask(o.Err), l.mask(o.Message), l.mask(o.Tail)
+	o.Err, o.Message, o.Tail = l.mask(o.Err), l.mask(o.Message), l.maskEnd(o.Tail)
 	for i, line := range o.Evidence {
 		o.Evidence[i] = l.mask(line)
 	}
@@ -42,10 +49,24 @@ func (l *loop) maskResult(r engine.Record) engine.Record {
 	return out
 }
 
+// maskAny masks what an operation wants to be remembered.
+func (l *loop) maskAny(v engine.Value) engine.Value {
+	if l.Mask == nil {
+		return v
+	}
+	return l.maskValue(v)
+}
+
+// cutFrom is the length from which on a text in a result may be the end of a longer one.
+const cutFrom = 32 << 10
+
 // maskValue masks the texts in a result: a secret that a target gives back must not be recorded.
 func (l *loop) maskValue(v engine.Value) engine.Value {
 	switch x := v.(type) {
 	case string:
+		if len(x) >= cutFrom {
+			return l.maskEnd(x)
+		}
 		return l.Mask(x)
 	case engine.Bytes:
 		if masked := l.Mask(string(x)); masked != string(x) {

@@ -84,7 +84,7 @@ func (l *loop) prepare(ctx context.Context, c engine.Prepare) eventsOf {
 	ctx, cancel := l.within(ctx, c.Timeout)
 	defer cancel()
 	p, err := l.Executor.Prepare(ctx, c)
-	e := engine.Prepared{Step: c.Step, Seen: engine.Typed{V: p.Seen}, Class: p.Class, Why: p.Why}
+	e := engine.Prepared{Step: c.Step, Seen: engine.Typed{V: l.maskAny(p.Seen)}, Class: p.Class, Why: l.mask(p.Why)}
 	if err != nil {
 		e.Error = l.mask(err.Error())
 	}
@@ -155,6 +155,9 @@ func (l *loop) checkMemory(ctx context.Context, c engine.CheckMemory) eventsOf {
 	if err != nil {
 		reason := "could not ask whether finished effects are still there: " + l.mask(err.Error())
 		return just(engine.RunPaused{State: engine.Interrupted, Reason: reason})
+	}
+	for i, line := range evidence {
+		evidence[i] = l.mask(line)
 	}
 	return just(engine.MemoryChecked{Lost: lost, Evidence: evidence})
 }

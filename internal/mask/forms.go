@@ -51,7 +51,22 @@ func lowerEscapes(escaped string) string {
 	return string(b)
 }
 
+// jsonForms are the secret as it stands in JSON, and in JSON that stands as a text in JSON, twice: a program's
+// answer is often such a text, and is shown in another.
 func jsonForms(text string) []string {
+	var out []string
+	for range 3 {
+		forms := jsonForm(text)
+		out = append(out, forms...)
+		if text == forms[len(forms)-2] { // nothing has to be escaped in it, however deep
+			break
+		}
+		text = forms[len(forms)-2]
+	}
+	return out
+}
+
+func jsonForm(text string) []string {
 	var out []string
 	for _, html := range []bool{true, false} {
 		var buf bytes.Buffer

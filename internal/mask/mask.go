@@ -58,11 +58,13 @@ func (s *Set) Add(name, secret string) (warning string) {
 	return ""
 }
 
-// Text masks a text.
+// Text masks a text. Where something was left out of it (…), what is left of a secret on either side is
+// masked, too.
 func (s *Set) Text(text string) string {
 	if s.index.Load() == nil {
 		return text
 	}
+	text = s.aroundCuts(text)
 	var out bytes.Buffer
 	w := s.Writer(&out)
 	// Writing to a buffer cannot fail.

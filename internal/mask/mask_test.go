@@ -201,3 +201,43 @@ func BenchmarkWriter(b *testing.B) {
 		}
 	}
 }
+
+// A text that was shortened may have a secret cut in two, which no longer looks like one.
+func TestWhatACutLeavesOfASecret(t *testing.T) {
+	var s Set
+	s.Add("password", "hunter2-hunter3")
+	for text, want := range map[string]string{
+		"it wrote hunter2-hun… (more)":  "it wrote •••… (more)",
+		"…r2-hunter3 is wrong":          "…••• is wrong",
+		"nothing of it… and nothing":    "nothing of it… and nothing",
+		"hun… is too little to be seen": "hun… is too little to be seen",
+	} {
+		if got := s.Text(text); got != want {
+			t.Errorf("%q became %q", text, got)
+		}
+	}
+	for text, want := range map[string]string{
+		"er3 and hunter2-hunter3": "er3 and •••", "ter3 and more": "••• and more", "\uFFFDnter2-hunter3": "•••", "plain": "plain",
+	} {
+		if got := s.End(text); got != want {
+			t.Errorf("the end %q became %q", text, got)
+		}
+	}
+}
+
+func TestJSONInJSONInJSON(t *testing.T) {
+	var s Set
+	const secret = `a"b\c d`
+	s.Add("password", secret)
+	text := secret
+	for range 3 {
+		b, err := json.Marshal(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = string(b)
+		if got := s.Text(text); strings.Contains(got, `\c d`) {
+			t.Errorf("%s became %s", text, got)
+		}
+	}
+}
