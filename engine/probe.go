@@ -1,11 +1,15 @@
 package engine
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Probe is an operation that only reads, and what is expected of its result. It has three answers:
-// yes, no, and could not ask. Verify grades it; the rest only ask whether `expect` holds.
+// yes, no, and could not ask. Verify grades it; the rest only ask whether `expect` holds. Without an operation
+// it is about what the run knows already.
 type Probe struct {
-	Kind, Op string
+	Kind, Op string // empty: it asks nothing of the world
 	Target   string
 	Params   Template
 	Expect   Expr // nil: that the operation succeeds
@@ -52,6 +56,9 @@ func (q Question) Operation() (kind, op, target string) {
 
 // String is the question in one line.
 func (q Question) String() string {
+	if q.probe.Kind == "" {
+		return q.probe.Expect.String()
+	}
 	s := q.probe.Kind + "." + q.probe.Op
 	if q.probe.Target != "" {
 		s += " on " + q.probe.Target
@@ -63,6 +70,19 @@ func (q Question) String() string {
 }
 
 func (q Question) digest() string { return Digest(q.probe.Source()) }
+
+// After names the step after which a question that asks nothing of the world can be answered; empty: now.
+func (q Question) After() string {
+	if q.probe.Kind != "" {
+		return ""
+	}
+	_, err := Test(q.probe.Expect, q.scope)
+	var unknown Unknown
+	if errors.As(err, &unknown) {
+		return unknown.After
+	}
+	return ""
+}
 
 // Judge turns what the operation brought back into an answer.
 func (q Question) Judge(o Outcome) Answer {

@@ -209,6 +209,9 @@ func (x *Executor) Ask(ctx context.Context, step string, questions []engine.Ques
 
 func (x *Executor) askOne(ctx context.Context, step string, q engine.Question) engine.Answer {
 	kind, operation, target := q.Operation()
+	if kind == "" {
+		return q.Judge(engine.Outcome{})
+	}
 	call := engine.Call{Step: step, Kind: kind, Operation: operation, Target: target, Params: q.Params, Class: engine.ClassRead}
 	op, env, err := x.decode(call, nobody{})
 	if err != nil {

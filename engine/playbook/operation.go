@@ -296,11 +296,13 @@ func (l *loader) probe(n *yaml.Node, what string, outer *names) *engine.Probe {
 		}
 	}
 	if kind == nil {
-		l.skipped = true
-		if !known {
-			return nil
+		if known && f.get("expect") != nil {
+			return l.claim(n, f, what, outer)
 		}
-		l.node(n, "give it one of: "+strings.Join(kinds, ", "), "the probe asks nothing")
+		l.skipped = true
+		if known {
+			l.node(n, "give it one of: "+strings.Join(kinds, ", ")+"; or an expect over what is known already", "the probe asks nothing")
+		}
 		return nil
 	}
 	k := l.cat.byName[kind.key.Value]
@@ -312,6 +314,21 @@ func (l *loader) probe(n *yaml.Node, what string, outer *names) *engine.Probe {
 	p.Op, p.Params = c.op.Name, c.params
 	l.mustRead(f.get("effect"), kind, c)
 	l.probeTests(f, p, c, outer)
+	return p
+}
+
+// claim reads a probe without an operation: it is about what earlier steps have brought back.
+func (l *loader) claim(n *yaml.Node, f fields, what string, outer *names) *engine.Probe {
+	p := &engine.Probe{Pos: l.posOf(n)}
+	if strings.HasPrefix(what, "until[") {
+		l.node(n, "give it an operation that looks again each time", "what is known already does not change while it is waited for")
+	}
+	for _, key := range []string{"on", "effect"} {
+		if v := f.get(key); v != nil {
+			l.node(v, "", "%s goes with an operation; this probe asks nothing of a target", key)
+		}
+	}
+	l.probeTests(f, p, &chosen{op: &engine.Operation{Result: engine.RecordOf()}}, outer)
 	return p
 }
 

@@ -300,7 +300,9 @@ func probeSchema(cat *Catalogue) *jsonschema.Schema {
 		s.OneOf = append(s.OneOf, &jsonschema.Schema{Required: []string{k.Name}})
 	}
 	out := object(fields)
-	out.OneOf = s.OneOf
+	// Without an operation it is about what is known already.
+	asks := append([]*jsonschema.Schema{{Required: []string{"on"}}, {Required: []string{"effect"}}}, s.OneOf...)
+	out.OneOf = append(s.OneOf, &jsonschema.Schema{Required: []string{"expect"}, Not: anyOf(asks...)})
 	out.DependentRequired = map[string][]string{"tolerate": {"expect"}}
 	return out
 }

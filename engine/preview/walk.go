@@ -225,7 +225,10 @@ func (w *walk) readAfter(c engine.Call) string {
 	}
 	after := ""
 	eachQuestion(c.Params, func(q engine.Question) {
-		if _, _, target := q.Operation(); after == "" {
+		if after == "" {
+			after = q.After()
+		}
+		if kind, _, target := q.Operation(); after == "" && kind != "" {
 			after = w.changedBy(target)
 		}
 	})

@@ -154,6 +154,22 @@ last would after cmd: known after step cmd
 	}
 }
 
+// TestAProbeOfWhatIsNotKnownYetIsKnownAfterIt: a probe without an operation is not taken for one that failed.
+func TestAProbeOfWhatIsNotKnownYetIsKnownAfterIt(t *testing.T) {
+	verify := leaf("proven", engine.ClassRead, "")
+	about := &engine.Probe{Expect: result{id: "change", name: "yes"}}
+	verify.Params = engine.Template{Fields: []engine.FieldTemplate{{Name: "probes", Value: engine.Template{List: []engine.Template{{Probe: about}}}}}}
+	l := &looker{}
+	got := outline(plan(t, l, leaf("change", engine.ClassIdempotent, "a"), verify))
+	if want := "change would\nproven would after change: known after step change\n"; got != want {
+		t.Errorf("%s", got)
+	}
+	known := outline(plan(t, l, leaf("change", engine.ClassRead, "a"), verify))
+	if want := "change would\nproven would\n"; known != want {
+		t.Errorf("%s", known)
+	}
+}
+
 func TestAnUndecidableWhenShowsBothBranches(t *testing.T) {
 	yes, no := leaf("yes", engine.ClassIdempotent, "db"), leaf("no", engine.ClassIdempotent, "db")
 	yes.When = result{id: "after", name: "yes"}
