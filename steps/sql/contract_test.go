@@ -166,11 +166,12 @@ func TestContract(t *testing.T) {
 		update := "UPDATE stock SET n = n + :by, note = :note WHERE id = :id"
 		args := func() engine.Record { return engine.Record{"by": int64(1), "id": int64(1), "note": secret} }
 		dir := t.TempDir()
+		dumps := dumpCases(t)
 		file := func() string {
 			b, _ := os.ReadFile(filepath.Join(dir, "out.csv"))
 			return string(b)
 		}
-		steptest.Run(t, steptest.Suite{Kind: sql.New(), Target: g.target, Cases: []steptest.Case{
+		steptest.Run(t, steptest.Suite{Kind: sql.New(), Target: g.target, Cases: append(dumps, []steptest.Case{
 			{Operation: "query", Params: set("query", "SELECT id, n FROM stock WHERE id IN (:ids)", engine.Record{"ids": engine.List{int64(1), int64(2)}}),
 				Setup: setup, Fingerprint: look, Bad: []steptest.Bad{
 					{Params: set("query", "UPDATE stock SET n = 1", nil), Path: "query"},
@@ -223,6 +224,83 @@ func TestContract(t *testing.T) {
 					{Params: engine.Record{"export": "DELETE FROM stock", "to": "x"}, Path: "export"},
 					{Params: engine.Record{"export": "SELECT 1", "to": "x", "comma": ";;"}, Path: "comma"},
 				}},
-		}})
+		}...)})
 	})
+}
+
+// dumpCases are those of a server that can be dumped.
+func dumpCases(t *testing.T) []steptest.Case {
+	g, dir := dumpGround(t), t.TempDir()
+	state := func(n string) func(t testing.TB) {
+		return func(t testing.TB) {
+			g.must(t, "DROP TABLE IF EXISTS stock", "CREATE TABLE stock (id INTEGER PRIMARY KEY, n INTEGER NOT NULL)", "INSERT INTO stock VALUES (1, 10), (2, "+n+")")
+			for _, name := range folder(t, dir) {
+				if !strings.HasPrefix(name, "kept.") {
+					_ = os.Remove(filepath.Join(dir, name))
+				}
+			}
+		}
+	}
+	state("20")(t)
+	ok(t, g.dumping(t, dir, dumpTo("kept.sql.zst", "tables", texts("stock"))).do())
+	look := func() string {
+		text := g.contents(t)
+		for _, name := range folder(t, dir) {
+			b, err := os.ReadFile(filepath.Join(dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			text += name + string(b)
+		}
+		return text
+	}
+	there := func() int {
+		if _, err := os.Stat(filepath.Join(dir, "out.sql.zst")); err != nil {
+			return 0
+		}
+		return 1
+	}
+	restored := func() int {
+		if g.one(t, "SELECT SUM(n) FROM stock") == "30" {
+			return 1
+		}
+		return 0
+	}
+	secret := engine.NewSecret("token", "very-secret-value")
+	return []steptest.Case{
+		{Operation: "dump", Params: dumpTo("out.sql.zst", "tables", texts("stock"), "extra", texts("--hex-blob")), Target: &g.target, Dir: dir,
+			Setup: state("20"), Fingerprint: look, Effect: there, Bad: []steptest.Bad{
+				{Params: dumpTo(""), Path: "dump"},
+				{Params: dumpTo("x", "tables", texts("a"), "databases", texts("b")), Path: "databases"},
+				{Params: dumpTo("x", "tables", engine.List{}), Path: "tables"},
+				{Params: dumpTo("x", "tables", texts("a", "")), Path: "tables[1]"},
+				{Params: dumpTo("x", "extra", texts("--no-data")), Path: "extra[0]"},
+				{Params: dumpTo("x", "extra", texts("--hex-blob", "--password=x")), Path: "extra[1]"},
+				{Params: dumpTo("x", "extra", engine.List{secret}), Path: "extra[0]"},
+			}},
+		{Operation: "restore", Params: restoreFrom("kept.sql.zst", "safety", "before.sql.zst"), Wipes: true, Target: &g.target, Dir: dir,
+			Setup: state("7"), Fingerprint: look, Effect: restored, Bad: []steptest.Bad{
+				{Params: restoreFrom(""), Path: "restore"},
+				{Params: restoreFrom("a", "safety", ""), Path: "safety"},
+				{Params: restoreFrom("a", "safety", "a"), Path: "safety"},
+			}},
+	}
+}
+
+// TestARestoreMustSayThatItWipes: it may take the markers of finished steps along.
+func TestARestoreMustSayThatItWipes(t *testing.T) {
+	op, _ := sql.New().Define().Operation("restore")
+	j := op.Judge(engine.Proposal{Params: restoreFrom("a.sql"), Target: "mysql"})
+	if len(j.Problems) != 1 || !strings.Contains(j.Problems[0].Message, "wipes: true") || j.Class != engine.ClassUnrepeatable || j.Risk != engine.RiskIrreversible {
+		t.Errorf("%+v", j)
+	}
+	if j = op.Judge(engine.Proposal{Params: restoreFrom("a.sql", "safety", "b.sql"), Target: "mysql", Wipes: true}); len(j.Problems) > 0 || j.Risk != engine.RiskDestroys {
+		t.Errorf("%+v", j)
+	}
+	for _, name := range []string{"dump", "restore"} {
+		op, _ := sql.New().Define().Operation(name)
+		if j := op.Judge(engine.Proposal{Params: engine.Record{name: "a"}, Target: "sqlite", Wipes: true}); len(j.Problems) != 1 || !strings.Contains(j.Problems[0].Message, "SQLite has no program") {
+			t.Errorf("%s of sqlite: %+v", name, j)
+		}
+	}
 }

@@ -79,6 +79,25 @@ func transactionShape() engine.Shape {
 	return s
 }
 
+func tablesResult() engine.Field {
+	return engine.Field{Name: "tables", Required: true, Doc: "the tables of the dump, in its order", Shape: engine.ListOf(engine.RecordOf(
+		result("name", engine.TypeText, "the table; with its database when the dump holds whole databases"),
+		result("rows", engine.TypeInteger, "how many rows of it there are")))}
+}
+
+func dumpResult() engine.Shape {
+	return engine.RecordOf(result("file", engine.TypePath, "the file"), result("manifest", engine.TypePath, "the manifest beside it"),
+		result("size", engine.TypeInteger, "the file's length"), result("sha256", engine.TypeText, "the file's SHA-256, in hexadecimal"),
+		result("content", engine.TypeInteger, "bytes of SQL before they were packed"), result("rows", engine.TypeInteger, "rows of all tables"),
+		tablesResult(), result("made", engine.TypeTime, "when it was made"))
+}
+
+func restoreResult() engine.Shape {
+	return engine.RecordOf(result("file", engine.TypePath, "the file, symbolic links followed"), result("made", engine.TypeTime, "when the dump was made; null without a manifest"),
+		result("statements", engine.TypeInteger, "statements that were carried out"), result("rows", engine.TypeInteger, "rows of all tables of the dump"),
+		tablesResult(), result("safety", engine.TypePath, "the safety dump; null if none was wanted, or there was nothing to save"))
+}
+
 func operations() []engine.Operation {
 	return []engine.Operation{
 		{
@@ -118,6 +137,20 @@ func operations() []engine.Operation {
 				result("bytes", engine.TypeInteger, "the file's length"), result("sha256", engine.TypeText, "the file's SHA-256, in hexadecimal")),
 			Example: `{id: audit, sql: {export: "SELECT * FROM audit WHERE at >= :from", args: {from: "2025-01-01"}, to: audit-2025.csv}}`,
 		},
+		{
+			Name: "dump", Key: "dump", Class: engine.ClassIdempotent, Risk: engine.RiskChanges,
+			Doc: "Dumps tables, a database or several into a file of SQL, by the server's own program (mariadb-dump, mysqldump), which must be there. The rows of each table are counted in what the program writes. " +
+				"The file appears under its name only when the program has ended well, its mark of the end was seen, and all is on disk; beside it stands a manifest (NAME.manifest.json) with size, SHA-256 and counts. A file that is there is never overwritten.",
+			Params: steps.Params[dumpParams](), Judge: judgeDump, Result: dumpResult(),
+			Example: `{id: saved, sql: {dump: "/backups/numbering-${{ run.id }}.sql.zst", tables: [configs, sequences]}, timeout: 1h}`,
+		},
+		{
+			Name: "restore", Key: "restore", Class: engine.ClassUnrepeatable, Risk: engine.RiskIrreversible,
+			Doc: "Restores a dump, statement by statement through the step's own connection; no program is needed. BEFORE anything is touched the whole file is read: its size, its SHA-256, the mark of its end and the rows of each table must be as the manifest says. " +
+				"AFTER it each table must have as many rows as the dump. The step must say `wipes: true`.",
+			Params: steps.Params[restoreParams](), Judge: judgeRestore, Result: restoreResult(),
+			Example: `{id: restored, sql: {restore: /backups/latest.sql.zst, safety: "/backups/before-${{ run.id }}.sql.zst"}, wipes: true, timeout: 1h}`,
+		},
 	}
 }
 
@@ -134,6 +167,10 @@ func (*Kind) Decode(operation string, params engine.Record) (steps.Operation, er
 		return decodeScript(params)
 	case "export":
 		return decodeExport(params)
+	case "dump":
+		return decodeDump(params)
+	case "restore":
+		return decodeRestore(params)
 	}
 	return nil, fmt.Errorf("sql has no operation %s", operation)
 }

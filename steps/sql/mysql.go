@@ -42,7 +42,8 @@ const previewLimit = 10 * time.Second
 
 // mysqlDialect is MySQL, MariaDB and TiDB.
 type mysqlDialect struct {
-	zone string // for SET time_zone; empty: as the server has it
+	zone     string // for SET time_zone; empty: as the server has it
+	settings mysqlSettings
 }
 
 func (c *Conn) openMySQL(ctx context.Context, given engine.Record) (driver.Connector, error) {
@@ -50,12 +51,13 @@ func (c *Conn) openMySQL(ctx context.Context, given engine.Record) (driver.Conne
 	if err := steps.Bind(given, &s); err != nil {
 		return nil, err
 	}
-	d := &mysqlDialect{}
+	d := &mysqlDialect{settings: s}
 	c.d, c.where = d, "mysql "+s.Address
 	cfg := mysql.NewConfig()
 	cfg.Net, cfg.Addr, cfg.User, cfg.Passwd, cfg.DBName = "tcp", s.Address, s.User, s.Password.Reveal(), s.Database
 	cfg.ClientFoundRows, cfg.ParseTime = true, true
-	cfg.Logger = &mysql.NopLogger{} // errors are returned; nothing is printed beside them
+	cfg.MaxAllowedPacket = maxPacket // the server's own bound holds
+	cfg.Logger = &mysql.NopLogger{}  // errors are returned; nothing is printed beside them
 	if strings.HasPrefix(s.Address, "/") {
 		cfg.Net = "unix"
 	}

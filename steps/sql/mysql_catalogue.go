@@ -144,41 +144,68 @@ func (*mysqlDialect) markers(ctx context.Context, q queryer) ([]string, error) {
 	return out, err
 }
 
-// mayMark looks at the rights of the user. Those that come by a role are not looked through: then it
-// says nothing.
-func (*mysqlDialect) mayMark(ctx context.Context, q queryer, database string) (string, error) {
-	const doing = "look at the rights of the user"
-	rows, err := q.rows(ctx, doing, "SELECT COUNT(*), CURRENT_USER() FROM information_schema.APPLICABLE_ROLES")
-	if err != nil || len(rows) == 0 || number(rows[0][0]) > 0 {
-		return "", nil //nolint:nilerr // a server without this table is not asked further: nothing is said of the rights
-	}
-	user, host, _ := cutLast(word(rows[0][1]), "@")
-	grantee := "'" + user + "'@'" + host + "'"
-	there, err := q.rows(ctx, doing, "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?", database, markerTableName)
+// mayMark looks at the rights of the user.
+func (d *mysqlDialect) mayMark(ctx context.Context, q queryer, database string) (string, error) {
+	there, err := q.rows(ctx, rightsDoing, "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?", database, markerTableName)
 	if err != nil {
 		return "", err
-	}
-	got, err := q.rows(ctx, doing, `SELECT PRIVILEGE_TYPE FROM information_schema.USER_PRIVILEGES WHERE GRANTEE = ?
-		UNION SELECT PRIVILEGE_TYPE FROM information_schema.SCHEMA_PRIVILEGES WHERE GRANTEE = ? AND ? LIKE TABLE_SCHEMA
-		UNION SELECT PRIVILEGE_TYPE FROM information_schema.TABLE_PRIVILEGES WHERE GRANTEE = ? AND TABLE_SCHEMA = ? AND TABLE_NAME = ?`,
-		grantee, grantee, database, grantee, database, markerTableName)
-	if err != nil {
-		return "", err
-	}
-	has := map[string]bool{}
-	for _, r := range got {
-		has[word(r[0])] = true
 	}
 	need := []string{"SELECT", "INSERT", "UPDATE"}
 	if len(there) == 0 {
 		need = append([]string{"CREATE"}, need...)
 	}
+	user, right, err := d.lacks(ctx, q, database, markerTableName, need)
+	if right == "" {
+		return "", err
+	}
+	return fmt.Sprintf("the user %s has no right to %s the table %s.%s", user, right, database, markerTableName), nil
+}
+
+const rightsDoing = "look at the rights of the user"
+
+// lacks says which of the rights in a database, or in a table of it, the user has not. Those that come by a
+// role are not looked through: then it says nothing.
+func (*mysqlDialect) lacks(ctx context.Context, q queryer, database, table string, need []string) (user, right string, err error) {
+	rows, err := q.rows(ctx, rightsDoing, "SELECT COUNT(*), CURRENT_USER() FROM information_schema.APPLICABLE_ROLES")
+	if err != nil || len(rows) == 0 || number(rows[0][0]) > 0 {
+		return "", "", nil //nolint:nilerr // a server without this table is not asked further: nothing is said of the rights
+	}
+	name, host, _ := cutLast(word(rows[0][1]), "@")
+	grantee := "'" + name + "'@'" + host + "'"
+	got, err := q.rows(ctx, rightsDoing, `SELECT PRIVILEGE_TYPE FROM information_schema.USER_PRIVILEGES WHERE GRANTEE = ?
+		UNION SELECT PRIVILEGE_TYPE FROM information_schema.SCHEMA_PRIVILEGES WHERE GRANTEE = ? AND ? LIKE TABLE_SCHEMA
+		UNION SELECT PRIVILEGE_TYPE FROM information_schema.TABLE_PRIVILEGES WHERE GRANTEE = ? AND TABLE_SCHEMA = ? AND TABLE_NAME = ?`,
+		grantee, grantee, database, grantee, database, table)
+	if err != nil {
+		return "", "", err
+	}
+	has := map[string]bool{}
+	for _, r := range got {
+		has[word(r[0])] = true
+	}
 	for _, right := range need {
 		if !has[right] {
-			return fmt.Sprintf("the user %s has no right to %s the table %s.%s", word(rows[0][1]), right, database, markerTableName), nil
+			return word(rows[0][1]), right, nil
 		}
 	}
-	return "", nil
+	return "", "", nil
+}
+
+// mayRestore asks for what every dump does to its tables.
+func (d *mysqlDialect) mayRestore(ctx context.Context, q queryer, database string) (string, error) {
+	user, right, err := d.lacks(ctx, q, database, "", []string{"DROP", "CREATE", "ALTER", "INSERT", "SELECT", "LOCK TABLES"})
+	if right == "" {
+		return "", err
+	}
+	return fmt.Sprintf("the user %s has no right to %s in database %s, and a restore needs DROP, CREATE, ALTER, INSERT, SELECT and LOCK TABLES", user, right, database), nil
+}
+
+func (*mysqlDialect) longest(ctx context.Context, q queryer) (int64, error) {
+	rows, err := q.rows(ctx, "ask how long a statement may be", "SELECT @@max_allowed_packet")
+	if err != nil || len(rows) == 0 {
+		return 0, err
+	}
+	return number(rows[0][0]), nil
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {

@@ -35,7 +35,7 @@ func (g ground) stepUnder(t testing.TB, access steps.Access, operation string, p
 	if !ok {
 		t.Fatalf("no operation %s", operation)
 	}
-	j := def.Judge(engine.Proposal{Params: params})
+	j := def.Judge(engine.Proposal{Params: params, Target: g.target.Type, Wipes: operation == "restore"})
 	for _, p := range j.Problems {
 		t.Fatalf("%s: %v", operation, p)
 	}

@@ -74,17 +74,17 @@ func checkOperation(t *testing.T, k steps.Kind, def engine.Kind, op engine.Opera
 	checkDocs(t, name+" result", op.Result)
 	checkDefaults(t, name, op.Params)
 
-	params, err := exampleParams(def, op)
+	proposal, err := example(def, op)
 	if err != nil {
 		t.Errorf("%s: example %q: %v", name, op.Example, err)
 		return
 	}
 	if op.Judge != nil {
-		for _, p := range op.Judge(engine.Proposal{Params: params}).Problems {
+		for _, p := range op.Judge(proposal).Problems {
 			t.Errorf("%s: example %q: %v", name, op.Example, p)
 		}
 	}
-	decoded, err := k.Decode(op.Name, params)
+	decoded, err := k.Decode(op.Name, proposal.Params)
 	if err != nil {
 		t.Errorf("%s: example %q does not decode: %v", name, op.Example, err)
 		return
@@ -143,7 +143,7 @@ func checkDefaults(t *testing.T, at string, s engine.Shape) {
 // checkParameters: good ones decode, bad ones are refused with their place.
 func (b *bench) checkParameters(t *testing.T) {
 	if b.op.Judge != nil {
-		for _, p := range b.op.Judge(engine.Proposal{Params: b.c.Params}).Problems {
+		for _, p := range b.op.Judge(b.proposal(b.c.Params)).Problems {
 			t.Errorf("good parameters: %v", p)
 		}
 	}
@@ -197,7 +197,7 @@ func wrongFor(s engine.Shape) (engine.Value, bool) {
 func (b *bench) problems(params engine.Record) []engine.Problem {
 	var out []engine.Problem
 	if b.op.Judge != nil {
-		out = b.op.Judge(engine.Proposal{Params: params}).Problems
+		out = b.op.Judge(b.proposal(params)).Problems
 	}
 	if _, err := b.suite.Kind.Decode(b.op.Name, params); err != nil {
 		var p engine.Problem

@@ -11,20 +11,26 @@ import (
 	"github.com/handrail-dev/handrail/engine"
 )
 
-// exampleParams reads the example of an operation as the loader would: what is a template is not
-// known, a probe is a question, a duration is one.
-func exampleParams(k engine.Kind, op engine.Operation) (engine.Record, error) {
+// example reads the example of an operation as the loader would: what is a template is not known, a probe is
+// a question, a duration is one.
+func example(k engine.Kind, op engine.Operation) (p engine.Proposal, err error) {
 	var doc any
 	if err := yaml.Unmarshal([]byte(op.Example), &doc); err != nil {
-		return nil, err
+		return p, err
 	}
 	if list, ok := doc.([]any); ok && len(list) == 1 {
 		doc = list[0]
 	}
 	step, ok := doc.(map[string]any)
 	if !ok {
-		return nil, fmt.Errorf("it is not one step")
+		return p, fmt.Errorf("it is not one step")
 	}
+	p.Wipes = step["wipes"] == true
+	p.Params, err = exampleParams(k, op, step)
+	return p, err
+}
+
+func exampleParams(k engine.Kind, op engine.Operation, step map[string]any) (engine.Record, error) {
 	value, ok := step[k.Name]
 	if !ok {
 		return nil, fmt.Errorf("it is not a step of kind %s", k.Name)

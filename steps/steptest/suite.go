@@ -55,6 +55,8 @@ type Case struct {
 	Effect func() int
 	// Class is the class of these parameters on this target, when that is less than is declared.
 	Class engine.Class
+	// Wipes: the step says `wipes: true`.
+	Wipes bool
 	// Bad are parameters that must be refused.
 	Bad []Bad
 	// Dir is the folder of the playbook; an empty one for each check if it is not given.
@@ -141,13 +143,17 @@ func (b *bench) check(t *testing.T) {
 	}
 }
 
+func (b *bench) proposal(params engine.Record) engine.Proposal {
+	return engine.Proposal{Params: params, Target: b.c.Target.Type, Wipes: b.c.Wipes}
+}
+
 // class is what a crash may do to the effect of these parameters.
 func (b *bench) class() engine.Class {
 	if b.c.Class != engine.ClassUnset {
 		return b.c.Class
 	}
 	if b.op.Judge != nil {
-		if j := b.op.Judge(engine.Proposal{Params: b.c.Params}); j.Class != engine.ClassUnset {
+		if j := b.op.Judge(b.proposal(b.c.Params)); j.Class != engine.ClassUnset {
 			return j.Class
 		}
 	}
@@ -167,7 +173,7 @@ func (b *bench) decode(t testing.TB) steps.Operation {
 func (b *bench) call(t testing.TB) engine.Call {
 	return engine.Call{
 		Step: b.c.Operation, ID: b.c.Operation, Kind: b.kind.Name, Operation: b.op.Name, Target: b.c.Target.Name,
-		Params: b.c.Params, Class: b.class(), Attempt: 1, Epoch: 1,
+		Params: b.c.Params, Class: b.class(), Wipes: b.c.Wipes, Attempt: 1, Epoch: 1,
 		Token: fmt.Sprintf("run-%d/%s", time.Now().UnixNano(), b.c.Operation),
 	}
 }

@@ -31,7 +31,7 @@ type head struct {
 	mode    mode
 	words   []word
 	letters []byte // of the word under way
-	quoted  bool   // that is a quoted name
+	quoted  byte   // the quote of a name under way; 0: it is none
 	columns int    // brackets of a list of columns
 	table   int    // which is filled
 	db      string
@@ -39,7 +39,7 @@ type head struct {
 }
 
 func (h *head) forget() {
-	h.mode, h.words, h.letters, h.quoted, h.columns = wordMode, h.words[:0], h.letters[:0], false, 0
+	h.mode, h.words, h.letters, h.quoted, h.columns = wordMode, h.words[:0], h.letters[:0], 0, 0
 }
 
 // says: the statement is this one word so far.
@@ -49,13 +49,18 @@ func (h *head) says(keyword string) bool {
 
 // begin: a quote opens.
 func (h *head) begin(quote byte) {
+	if h.mode == wordMode && h.quoted == quote { // right behind the one that closed: it is a part of the name
+		h.letters = append(h.letters, quote)
+		h.mode = nameMode
+		return
+	}
 	h.pause()
 	switch {
 	case h.mode != wordMode:
 	case quote == '\'':
 		h.mode = otherMode
 	default:
-		h.mode, h.quoted = nameMode, true
+		h.mode, h.quoted = nameMode, quote
 	}
 }
 
@@ -64,10 +69,9 @@ func (h *head) name(p []byte, closed bool) {
 	if closed {
 		p = p[:len(p)-1]
 	}
-	h.letters = append(h.letters, p[:min(len(p), longestName-len(h.letters))]...)
+	h.letters = append(h.letters, p[:max(0, min(len(p), longestName-len(h.letters)))]...)
 	if closed {
-		h.mode = wordMode
-		h.finish()
+		h.mode = wordMode // it is over unless the next byte is another quote
 	}
 }
 
@@ -77,6 +81,9 @@ func (h *head) letter(c byte) {
 	case c == '.', c == ',', c == '=', c == '(', c == ')':
 		h.pause()
 		h.add(word{text: string(c), upper: string(c)})
+	case h.quoted != 0:
+		h.pause()
+		h.letter(c)
 	case len(h.letters) < longestName:
 		h.letters = append(h.letters, c)
 	}
@@ -84,17 +91,17 @@ func (h *head) letter(c byte) {
 
 // pause ends a word.
 func (h *head) pause() {
-	if h.mode == wordMode && len(h.letters) > 0 {
+	if h.mode == wordMode && (len(h.letters) > 0 || h.quoted != 0) {
 		h.finish()
 	}
 }
 
 func (h *head) finish() {
 	w := word{text: string(h.letters)}
-	if !h.quoted {
+	if h.quoted == 0 {
 		w.upper = strings.ToUpper(w.text)
 	}
-	h.letters, h.quoted = h.letters[:0], false
+	h.letters, h.quoted = h.letters[:0], 0
 	h.add(w)
 }
 
@@ -112,13 +119,17 @@ func (h *head) add(w word) {
 	case "USE":
 		if len(h.words) == 2 {
 			h.db, h.mode = w.text, otherMode
-			if !slices.Contains(h.used, w.text) {
-				h.used = append(h.used, w.text)
-			}
+			h.uses(w.text)
 		}
 	case "DELIMITER":
 	default:
 		h.mode = otherMode
+	}
+}
+
+func (h *head) uses(database string) {
+	if !slices.Contains(h.used, database) {
+		h.used = append(h.used, database)
 	}
 }
 
@@ -173,6 +184,7 @@ func (h *head) named(before ...string) string {
 	db, name := h.db, h.words[at].text
 	if at+2 < len(h.words) && h.words[at+1].upper == "." {
 		db, name = name, h.words[at+2].text
+		h.uses(db)
 	}
 	if db != "" && name != "" {
 		name = db + "." + name

@@ -42,6 +42,7 @@ func TestRowsAreCountedInWhatInsertsRows(t *testing.T) {
 		"MySQL":            {"INSERT INTO `a` VALUES (1,'x'),(2,NULL),(-3,_binary 'y'),(0x4142,-1.5e-7);\n", "a 4", 1},
 		"no space":         {"insert into a values(1),(2);INSERT INTO `B b`(`x`,`VALUES`)VALUES(1);", "a 2, B b 1", 2},
 		"empty table":      {"CREATE TABLE IF NOT EXISTS `a` (`x` int);\n", "a 0", 1},
+		"doubled quotes":   {"CREATE TABLE `a``(b)``` (x int);INSERT INTO `a``(b)```VALUES(1);USE `d`;INSERT INTO `e`.`f`(`g``h`)VALUES(1),(2);", "a`(b)` 1, e.f 2", 4},
 		"named columns":    {"INSERT INTO `a` (`x`, `y(`, `VALUES`) VALUES (1,2,3),(4,5,6);", "a 2", 1},
 		"twenty columns":   {"INSERT INTO `a` (" + strings.Repeat("`c`, ", 20) + "`d`) VALUES (1);", "a 1", 1},
 		"ignore, replace":  {"INSERT  IGNORE INTO `a` VALUES (1);REPLACE INTO `a` VALUES (2),(3);", "a 3", 2},
