@@ -68,7 +68,7 @@ func TestRowsAreCountedInWhatInsertsRows(t *testing.T) {
 		"nothing":          {" ; ;; -- a\n /* b */ ;", "", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for n := 1; n <= len(c.text); n += 1 + n/40 {
+			for n := 1; n <= len(c.text); n += 1 + n/8 {
 				scan, got := pieces(t, c.text, n)
 				if shown(scan) != c.want || len(got) != c.statements {
 					t.Fatalf("in pieces of %d: %q, want %q; statements %q", n, shown(scan), c.want, got)
