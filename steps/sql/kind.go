@@ -138,14 +138,14 @@ func operations() []engine.Operation {
 			Example: `{id: audit, sql: {export: "SELECT * FROM audit WHERE at >= :from", args: {from: "2025-01-01"}, to: audit-2025.csv}}`,
 		},
 		{
-			Name: "dump", Key: "dump", Class: engine.ClassIdempotent, Risk: engine.RiskChanges,
+			Name: "dump", Key: "dump", Role: engine.RoleBackup, Class: engine.ClassIdempotent, Risk: engine.RiskChanges,
 			Doc: "Dumps tables, a database or several into a file of SQL, by the server's own program (mariadb-dump, mysqldump), which must be there. The rows of each table are counted in what the program writes. " +
 				"The file appears under its name only when the program has ended well, its mark of the end was seen, and all is on disk; beside it stands a manifest (NAME.manifest.json) with size, SHA-256 and counts. A file that is there is never overwritten.",
 			Params: steps.Params[dumpParams](), Judge: judgeDump, Result: dumpResult(),
 			Example: `{id: saved, sql: {dump: "/backups/numbering-${{ run.id }}.sql.zst", tables: [configs, sequences]}, timeout: 1h}`,
 		},
 		{
-			Name: "restore", Key: "restore", Class: engine.ClassUnrepeatable, Risk: engine.RiskIrreversible,
+			Name: "restore", Key: "restore", Role: engine.RoleRestore, Class: engine.ClassUnrepeatable, Risk: engine.RiskIrreversible,
 			Doc: "Restores a dump, statement by statement through the step's own connection; no program is needed. BEFORE anything is touched the whole file is read: its size, its SHA-256, the mark of its end and the rows of each table must be as the manifest says. " +
 				"AFTER it each table must have as many rows as the dump. The step must say `wipes: true`.",
 			Params: steps.Params[restoreParams](), Judge: judgeRestore, Result: restoreResult(),
