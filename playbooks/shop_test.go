@@ -26,7 +26,7 @@ case "$1 $2" in
 esac`
 
 const (
-	decode   = "br validate decode --field=end-version --storage "
+	decode     = "br validate decode --field=end-version --storage "
 	checksumOf = "br validate checksum --storage "
 )
 
