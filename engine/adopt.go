@@ -11,17 +11,21 @@ import (
 // Whether the order of the steps still fits is shown by replaying the journal under next.
 func (r *Run) CheckAdoption(next *Playbook) error {
 	if next.Name != r.pb.Name {
+		if r.pb.NestedDigests()[next.Name] != "" {
+			return fmt.Errorf("the run is of playbook %s, which runs %s; correct %s where %s finds it, and name the file of %s",
+				r.pb.Name, next.Name, next.Name, r.pb.Name, r.pb.Name)
+		}
 		return fmt.Errorf("the run is of playbook %s, not of %s", r.pb.Name, next.Name)
 	}
 	steps := map[string]*Step{}
-	next.EveryStep(func(s *Step) { steps[s.ID] = s })
+	next.EachPath(func(path string, s *Step) { steps[path] = s })
 	var errs []error
 	for _, path := range sortedPaths(r.nodes) {
 		n := r.nodes[path]
 		if n.def.Digest == "" || n.state == Pending || n.state == Failed && n.effect != EffectStands {
 			continue
 		}
-		switch s := steps[n.def.ID]; {
+		switch s := steps[r.playAt(n.frame).home+n.def.ID]; {
 		case s == nil:
 			errs = append(errs, fmt.Errorf("step %s is %s and is not in the corrected playbook", path, n.state))
 		case s.Digest != n.def.Digest && n.role != roleLeaf && !n.closed():

@@ -124,7 +124,7 @@ func (r *Run) requeue(n *node) {
 			n.attemptState().settled = false
 			n.phase = phaseSettling
 		}
-	case phaseEntering, phaseAsking, phasePreparing, phaseReady, phaseAgain, phaseRetrying, phaseSettling, phasePerson, phaseClosed:
+	case phaseEntering, phaseAsking, phasePreparing, phaseReady, phaseAgain, phaseRetrying, phaseSettling, phasePerson, phaseYielding, phaseClosed:
 	}
 	r.enqueue(n)
 }
@@ -132,7 +132,7 @@ func (r *Run) requeue(n *node) {
 // askAgain takes finished proofs, and sensitive results that somebody will read, back into question.
 func (r *Run) askAgain(n *node) {
 	op := n.leafOp()
-	if op == nil || n.state != OK && n.state != Degraded || n.def.Class != ClassRead {
+	if op == nil || n.state != OK && n.state != Degraded && !n.disproved || n.def.Class != ClassRead {
 		return
 	}
 	if op.Grades || n.said != nil && n.said.withheld && n.def.Kept {
@@ -186,7 +186,7 @@ func (r *Run) applyPhase(e PhaseEntered) error {
 	case PhaseUndo:
 		return r.beginUndo(e.Steps)
 	case PhaseAlways:
-		r.top = r.newBlock(r.pb.Always, &frame{})
+		r.top = r.newBlock(r.pb.Always, r.ownFrame())
 		r.top.clean = true
 		r.top.round = e.Round
 		r.entered = e.Round + 1
@@ -199,7 +199,7 @@ func (r *Run) applyPhase(e PhaseEntered) error {
 
 // beginUndo runs the `undo` of each of these steps, in this order, with the names that the step saw.
 func (r *Run) beginUndo(paths []string) error {
-	top := r.newBlock(nil, &frame{})
+	top := r.newBlock(nil, r.ownFrame())
 	top.clean = true
 	for _, path := range paths {
 		n := r.nodes[path]

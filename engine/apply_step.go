@@ -22,6 +22,8 @@ func (r *Run) applyToStep(path string, s Stamped) error {
 		r.finish(n, Skipped)
 	case ItemsListed:
 		return r.applyItems(n, e)
+	case PlaybookBegun:
+		return r.applyBegun(n, e)
 	case DoneIfAsked:
 		return r.applyDoneIf(n, e)
 	case Prepared:
@@ -98,10 +100,10 @@ func (r *Run) beginAttempt(n *node) {
 func (r *Run) proceed(n *node) {
 	n.admitted = true
 	switch {
+	case n.role == roleEach || n.def.Class == ClassPerson || n.def.Nested != nil:
+		r.advance(n, phaseEntering)
 	case n.role == roleBlock || n.role == roleAll:
 		r.open(n)
-	case n.role == roleEach || n.def.Class == ClassPerson:
-		r.advance(n, phaseEntering)
 	case len(n.def.DoneIf) > 0:
 		r.advance(n, phaseAsking)
 	default:
@@ -388,8 +390,9 @@ func (r *Run) applyAskedAgain(n *node, e AskedAgain) error {
 		n.result = e.withheld
 	}
 	n.state, n.phase = e.State, phaseClosed
+	n.disproved = e.State == Failed
 	r.tighten(n)
-	if e.State == Failed {
+	if n.disproved {
 		n.stop = true
 		r.main.group.failed = true
 		r.haltBelow(r.main)

@@ -111,6 +111,9 @@ type Operation struct {
 	Role Role
 	// Grades: the operation itself says ok, degraded or failed.
 	Grades bool
+	// Nests: it runs another playbook, named by the parameter Key. The loader finds that one, and its steps
+	// become steps of the run; the operation itself is never executed. It is the only one of its kind.
+	Nests bool
 
 	// Judge narrows the class and risk by what the playbook says, and finds what is wrong with it. It
 	// is nil where the declaration says it all. It must be pure.

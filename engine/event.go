@@ -21,15 +21,17 @@ type Stamped struct {
 type (
 	// RunStarted is the first event of every run.
 	RunStarted struct {
-		Run            string    `json:"run"`
-		Playbook       string    `json:"playbook"`
-		PlaybookDigest string    `json:"playbook_digest"`
-		Environment    string    `json:"environment,omitempty"` // its name
-		EnvDigest      string    `json:"environment_digest,omitempty"`
-		Inputs         Typed     `json:"inputs"` // a Record; secrets by name only
-		Started        time.Time `json:"started"`
-		By             Person    `json:"by"`
-		Version        string    `json:"version"`
+		Run            string `json:"run"`
+		Playbook       string `json:"playbook"`
+		PlaybookDigest string `json:"playbook_digest"`
+		// Nested are the digests of the playbooks that it runs, by name.
+		Nested      map[string]string `json:"nested,omitempty"`
+		Environment string            `json:"environment,omitempty"` // its name
+		EnvDigest   string            `json:"environment_digest,omitempty"`
+		Inputs      Typed             `json:"inputs"` // a Record; secrets by name only
+		Started     time.Time         `json:"started"`
+		By          Person            `json:"by"`
+		Version     string            `json:"version"`
 	}
 	// VarsSet records the values of vars, evaluated once.
 	VarsSet struct {
@@ -69,9 +71,10 @@ type (
 	}
 	// PlaybookAdopted says that the run goes on under a corrected playbook. Approvals are void.
 	PlaybookAdopted struct {
-		Digest string `json:"digest"`
-		Diff   string `json:"diff"`
-		By     Person `json:"by"`
+		Digest string            `json:"digest"`
+		Nested map[string]string `json:"nested,omitempty"` // as in RunStarted
+		Diff   string            `json:"diff"`
+		By     Person            `json:"by"`
 	}
 	// Repaired says that the journal ended in a torn line, which was cut off and kept aside.
 	Repaired struct {
@@ -404,4 +407,5 @@ var eventReaders = map[string]func([]byte) (Event, error){
 	"retry_due": reader[RetryDue], "settled": reader[Settled], "resolved": reader[StepResolved],
 	"approval_asked": reader[ApprovalAsked], "approval_given": reader[ApprovalGiven],
 	"approval_refused": reader[ApprovalRefused], "asked_again": reader[AskedAgain], "memory_checked": reader[MemoryChecked],
+	"playbook_begun": reader[PlaybookBegun],
 }

@@ -149,6 +149,25 @@ func (r *Run) execute(n *node, refresh bool) ([]Event, Command) {
 	})
 }
 
+// refresh asks a finished step again. One that needs a result which is itself being asked for again waits for it.
+func (r *Run) refresh(n *node) ([]Event, Command) {
+	_, err := r.callFor(n)
+	if err == nil {
+		return r.execute(n, true)
+	}
+	others := r.loose - 1
+	for _, p := range r.parked {
+		if p.loose {
+			others--
+		}
+	}
+	if others > 0 {
+		r.parked = append(r.parked, n)
+		return nil, nil
+	}
+	return []Event{AskedAgain{Step: n.path, State: Failed, Error: err.Error()}}, nil
+}
+
 // settle finds out what became of an attempt. A notification is not worth a question: it is not known
 // whether it was sent, it is not sent again, and it stops nothing.
 func (r *Run) settle(n *node) ([]Event, Command) {
@@ -237,16 +256,9 @@ func (r *Run) end(final RunState) Event {
 	if final != RunOK && final != RunDegraded || len(r.pb.Outputs) == 0 {
 		return e
 	}
-	outputs := Record{}
-	for _, o := range r.pb.Outputs {
-		v, err := o.Expr.Eval(r.scopeAt(&frame{}))
-		if err != nil {
-			if r.preview {
-				continue
-			}
-			return RunFinished{State: RunFailed, Error: fmt.Sprintf("outputs.%s: %v", o.Name, err)}
-		}
-		outputs[o.Name] = v
+	outputs, err := r.outputsOf(r.ownFrame())
+	if err != nil && !r.preview {
+		return RunFinished{State: RunFailed, Error: err.Error()}
 	}
 	e.Outputs = Typed{outputs}
 	return e

@@ -10,34 +10,38 @@ type names struct {
 
 func (r *Run) scopeAt(f *frame) Scope { return Scope{roots: names{r, f}} }
 
-func (n names) root(name string) (Value, bool) {
+func (n names) root(name string) (v Value, found bool, err error) {
 	for f := n.f; f != nil; f = f.parent {
 		if v, ok := f.locals[name]; ok {
-			return v, true
+			return v, true, nil
 		}
 	}
+	p := n.r.playAt(n.f)
 	switch name {
 	case "inputs":
-		return n.r.start.Inputs.V, true
+		v, err = n.r.inputsOf(p)
 	case "vars":
-		return n.r.vars, true
+		v, err = n.r.varsOf(p)
 	case "secrets":
-		return n.r.secrets, true
+		v = n.r.secrets
 	case "targets":
-		return n.r.targets, true
+		v = n.r.targetsOf(p)
 	case "run":
-		return n.r.facts(), true
+		v = n.r.facts(p)
+	default:
+		return nil, false, nil
 	}
-	return nil, false
+	return v, true, err
 }
 
-// facts are what `run` is in an expression. The start is told in the playbook's zone.
-func (r *Run) facts() Record {
+// facts are what `run` is in an expression: the one run, as the playbook at hand sees it. The start is told
+// in its zone.
+func (r *Run) facts(p *play) Record {
 	started := r.start.Started
-	if r.pb.Timezone != nil {
-		started = started.In(r.pb.Timezone)
+	if p.pb.Timezone != nil {
+		started = started.In(p.pb.Timezone)
 	}
-	return Record{"id": r.start.Run, "started": started, "playbook": r.start.Playbook}
+	return Record{"id": r.start.Run, "started": started, "playbook": p.pb.Name}
 }
 
 // step finds the instance of a step that an expression means: the one in the same iteration, else the
@@ -48,7 +52,7 @@ func (n names) step(id string) (Record, error) {
 			return n.r.recordOf(x)
 		}
 	}
-	if n.r.ids[id] {
+	if n.r.idsOf(n.r.playAt(n.f).pb)[id] {
 		return Record{"state": Pending.String()}, nil // so that an `always` can ask how far the run came
 	}
 	return nil, fmt.Errorf("step %s has not run", id)
@@ -63,11 +67,18 @@ func (r *Run) recordOf(n *node) (Record, error) {
 	if !n.closed() && n.role == roleLeaf {
 		return nil, fmt.Errorf("step %s has not ended", n.path)
 	}
-	if n.said != nil && n.said.withheld && n.result == nil && n.state != Failed {
-		return nil, fmt.Errorf("the result of step %s is sensitive and was not stored; run the playbook anew, or take `sensitive` away", n.path)
+	result := n.result
+	if n.said != nil && n.said.withheld && result == nil && n.state != Failed {
+		if n.def.Nested == nil {
+			return nil, fmt.Errorf("the result of step %s is sensitive and was not stored; run the playbook anew, or take `sensitive` away", n.path)
+		}
+		var err error
+		if result, err = r.outputsOf(n.inside()); err != nil {
+			return nil, err
+		}
 	}
-	out := make(Record, len(n.result)+1)
-	for k, v := range n.result {
+	out := make(Record, len(result)+1)
+	for k, v := range result {
 		out[k] = v
 	}
 	out["state"] = n.state.String()

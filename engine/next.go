@@ -24,7 +24,7 @@ func (r *Run) Next() Ready {
 	case r.start == nil || r.state.Final():
 		return Ready{Finished: r.state.Final()}
 	case !r.varsSet:
-		return Ready{Events: []Event{r.evalVars()}}
+		return Ready{Events: []Event{r.setVars()}}
 	case r.recheck && !r.checked:
 		r.checked = true
 		if c := r.checkMemory(); len(c.Calls) > 0 {
@@ -95,7 +95,8 @@ func (r *Run) waitingFor() string {
 			doubt = append(doubt, n.path)
 		case phasePerson:
 			approval = append(approval, n.path)
-		case phaseEntering, phaseAsking, phasePreparing, phaseReady, phaseIntended, phaseAgain, phaseRetrying, phaseSettling, phaseOpen, phaseClosed:
+		case phaseEntering, phaseAsking, phasePreparing, phaseReady, phaseIntended, phaseAgain, phaseRetrying, phaseSettling, phaseOpen,
+			phaseYielding, phaseClosed:
 		}
 	}
 	sort.Strings(doubt)
@@ -114,8 +115,8 @@ func (r *Run) look(n *node) ([]Event, Command) {
 	if n.issued || n.closed() && !n.loose {
 		return nil, nil
 	}
-	if n.closed() { // loose: to be asked again
-		return r.execute(n, true)
+	if n.closed() { // loose
+		return r.refresh(n)
 	}
 	if (r.doubts > 0 || r.loose > 0) && !n.loose && !n.phase.begun() && !r.preview {
 		r.parked = append(r.parked, n)
@@ -124,6 +125,8 @@ func (r *Run) look(n *node) ([]Event, Command) {
 	switch n.phase {
 	case phaseEntering:
 		return r.enter(n), nil
+	case phaseYielding:
+		return r.yield(n), nil
 	case phaseAsking:
 		return r.ask(n)
 	case phasePreparing:
@@ -166,6 +169,9 @@ func (r *Run) enter(n *node) []Event {
 	}
 	if n.role == roleEach {
 		return r.listItems(n)
+	}
+	if n.def.Nested != nil {
+		return r.beginNested(n)
 	}
 	return r.askApproval(n)
 }
@@ -237,15 +243,10 @@ func keyText(n *node, i int, key Value) (string, error) {
 	return "", fmt.Errorf("key %s of item %d is a %s, not a text or an integer", n.def.Key, i+1, TypeName(key))
 }
 
-func (r *Run) evalVars() Event {
-	vars := Record{}
-	for _, f := range r.pb.Vars {
-		r.vars = vars
-		v, err := f.Value.Render(r.scopeAt(nil))
-		if err != nil {
-			return RunFinished{State: RunFailed, Error: fmt.Sprintf("vars.%s: %v", f.Name, err)}
-		}
-		vars[f.Name] = v
+func (r *Run) setVars() Event {
+	vars, err := r.evalVars(r.own)
+	if err != nil {
+		return RunFinished{State: RunFailed, Error: err.Error()}
 	}
 	return VarsSet{Vars: Typed{vars}}
 }

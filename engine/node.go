@@ -28,6 +28,7 @@ type node struct {
 	stop      bool // failed for good: what is above it comes to an end
 	marked    bool // done in a transaction, with a marker
 	lost      bool // its marker is gone from the target
+	disproved bool // it had ended well, and failed when it was asked again
 	admitted  bool // its `when` was true
 	undecided bool // in a plan: its `when` is not known
 	clean     bool // holds the `always` of its parent, and runs whatever has failed
@@ -65,6 +66,7 @@ const (
 	phasePerson                     // an approval
 	phaseDoubt                      // a person's word on what is true
 	phaseOpen                       // its children
+	phaseYielding                   // the outputs of a nested playbook
 	phaseClosed
 )
 
@@ -79,6 +81,7 @@ type groupState struct {
 	steps    []*Step  // of a block or parallel
 	next     int      // the next of steps or items to begin
 	frames   []*frame // of an undo: the names that each list of steps sees
+	inner    *frame   // of a nested playbook: the names that its steps see
 	keys     []string
 	items    List    // nil where each key is its own item
 	all      []*node // of a kept loop: every instance, for steps.<id>.items
@@ -114,11 +117,13 @@ type said struct {
 	withheld           bool
 }
 
-// frame is one level of names: the playbook, or one iteration of a loop.
+// frame is one level of names: a playbook, or one iteration of a loop. That of a playbook has no parent, so
+// nothing is seen through it.
 type frame struct {
 	parent *frame
 	prefix string // of the paths of the nodes in it
 	locals Record // the item, under its name
+	play   *play  // of a playbook
 }
 
 func (n *node) attemptState() *attempt {

@@ -19,6 +19,8 @@ func (w word) Eval(s Scope) (Value, error) {
 	switch path[0] {
 	case "true", "false":
 		return w == "true", nil
+	case "bad":
+		return "bad", nil
 	case "steps":
 		rec, err := s.Step(path[1])
 		if err != nil {
@@ -74,16 +76,18 @@ func parsePlaybook(t *testing.T, src string) *Playbook {
 			levels = append(levels, level{&last[depth-1].Undo})
 			last[depth] = &Step{}
 			continue
-		case "outputs":
-			for _, kv := range words[1:] {
-				k, v, _ := strings.Cut(kv, "=")
-				pb.Outputs = append(pb.Outputs, Output{Name: k, Expr: word(v)})
+		case "outputs", "vars":
+			of := pb
+			if depth > 0 {
+				of = last[depth-1].Nested.Playbook
 			}
-			continue
-		case "vars":
 			for _, kv := range words[1:] {
 				k, v, _ := strings.Cut(kv, "=")
-				pb.Vars = append(pb.Vars, FieldTemplate{Name: k, Value: Template{Expr: word(v)}})
+				if words[0] == "outputs" {
+					of.Outputs = append(of.Outputs, Output{Name: k, Expr: word(v)})
+				} else {
+					of.Vars = append(of.Vars, FieldTemplate{Name: k, Value: Template{Expr: word(v)}})
+				}
 			}
 			continue
 		}
@@ -92,7 +96,22 @@ func parsePlaybook(t *testing.T, src string) *Playbook {
 		last[depth] = s
 		levels = append(levels, level{&s.Steps})
 	}
+	pb.EveryStep(func(s *Step) {
+		if s.Nested != nil {
+			s.Nested.Playbook.Steps, s.Nested.Playbook.Always = s.Steps, s.Always
+		}
+	})
 	return pb
+}
+
+// acceptAll is the Accept of a nested playbook that declares nothing, but refuses what is bad.
+func acceptAll(r Record) (Record, error) {
+	for _, k := range Keys(r) {
+		if r[k] == "bad" {
+			return nil, fmt.Errorf("input %s must not be bad", k)
+		}
+	}
+	return r, nil
 }
 
 func parseStep(t *testing.T, words []string) *Step {
@@ -102,6 +121,9 @@ func parseStep(t *testing.T, words []string) *Step {
 		s.Group = BlockGroup
 	case "parallel":
 		s.Group = ParallelGroup
+	case "play":
+		s.Kind, s.Group = "playbook", PlaybookGroup
+		s.Nested = &Nested{Playbook: &Playbook{Name: "book-" + s.ID, Digest: "d-" + s.ID}, Accept: acceptAll}
 	default:
 		class, ok := notationClasses[words[0]]
 		if !ok {
@@ -119,6 +141,10 @@ func parseStep(t *testing.T, words []string) *Step {
 
 func parseOption(t *testing.T, s *Step, opt string) {
 	k, v, _ := strings.Cut(opt, "=")
+	if name, input := strings.CutPrefix(k, "in."); input {
+		s.Nested.Inputs = append(s.Nested.Inputs, FieldTemplate{Name: name, Value: Template{Expr: word(v)}})
+		return
+	}
 	switch k {
 	case "when":
 		s.When = word(v)
@@ -181,6 +207,14 @@ func briefEvent(e Event) string {
 		return s
 	case StepSkipped:
 		return "skipped " + e.Step + ": " + e.Why
+	case PlaybookBegun:
+		s := "begun " + e.Step
+		for _, v := range []Value{e.Inputs.V, e.Vars.V} {
+			if r, ok := v.(Record); ok && len(r) > 0 {
+				s += " " + Text(r)
+			}
+		}
+		return s
 	case ItemsListed:
 		return fmt.Sprintf("items of %s: %s", e.Step, strings.Join(e.Keys, " "))
 	case RetryScheduled:

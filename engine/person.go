@@ -89,8 +89,8 @@ func (r *Run) Resolve(step string, as Resolution, by Person, because string) (Ev
 // knows: the playbook has a step of that id; an iteration of a loop may not have been reached.
 func (r *Run) knows(path string) bool {
 	found := false
-	r.pb.EveryStep(func(s *Step) {
-		found = found || s.ID == path || len(path) > len(s.ID) && path[:len(s.ID)] == s.ID && path[len(s.ID)] == '['
+	r.pb.EachPath(func(at string, s *Step) {
+		found = found || at == path || len(path) > len(at) && path[:len(at)] == at && path[len(at)] == '['
 	})
 	return found
 }

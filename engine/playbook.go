@@ -63,8 +63,9 @@ type TargetUse struct {
 
 // Output is one result of a playbook.
 type Output struct {
-	Name string
-	Expr Expr
+	Name  string
+	Expr  Expr
+	Shape Shape
 }
 
 // GroupKind tells a step that acts from one that holds other steps.
@@ -75,6 +76,7 @@ const (
 	NoGroup       GroupKind = iota
 	BlockGroup              // one after the other
 	ParallelGroup           // side by side
+	PlaybookGroup           // the steps of another playbook, one after the other
 )
 
 // OnError says what a failed step does to the run.
@@ -96,8 +98,9 @@ type Step struct {
 	// adopted only if the digests of finished steps are the same.
 	Digest string
 
-	Group GroupKind
-	Steps []*Step // of a group
+	Group  GroupKind
+	Steps  []*Step // of a group
+	Nested *Nested // of a PlaybookGroup, whose Steps and Always are those of the playbook
 
 	Kind      string // of a step that acts
 	Operation *Operation

@@ -15,7 +15,7 @@ type Run struct {
 	preview bool
 
 	start    *RunStarted
-	vars     Record
+	own      *play // of the run's own playbook
 	varsSet  bool
 	epoch    int
 	state    RunState
@@ -29,8 +29,8 @@ type Run struct {
 	reason   string
 
 	nodes    map[string]*node
-	ids      map[string]bool // of every step of the playbook
-	top      *node           // the block of the phase that is under way
+	ids      map[*Playbook]map[string]bool // of the steps of each playbook; made where it is asked for
+	top      *node                         // the block of the phase that is under way
 	main     *node
 	done     []*node                 // in the order in which they came to an end
 	spoken   map[string]StepResolved // a person's word on steps that are not reached yet
@@ -72,7 +72,8 @@ type Given struct {
 func NewRun(pb *Playbook, given Given) *Run {
 	r := &Run{
 		pb: pb, secrets: Record{}, targets: given.Targets, preview: given.Preview,
-		nodes: map[string]*node{}, ids: map[string]bool{}, spoken: map[string]StepResolved{},
+		nodes: map[string]*node{}, ids: map[*Playbook]map[string]bool{}, spoken: map[string]StepResolved{},
+		own: &play{pb: pb},
 	}
 	for k, v := range given.Secrets {
 		r.secrets[k] = v
@@ -80,10 +81,7 @@ func NewRun(pb *Playbook, given Given) *Run {
 	for k, v := range given.Inputs {
 		r.secrets["input:"+k] = v
 	}
-	pb.EveryStep(func(s *Step) {
-		r.ids[s.ID] = true
-		r.recorded = r.recorded || s.Class == ClassPerson
-	})
+	pb.EveryStep(func(s *Step) { r.recorded = r.recorded || s.Class == ClassPerson })
 	return r
 }
 
@@ -116,7 +114,7 @@ func (r *Run) applyToRun(s Stamped) error {
 	case RunStarted:
 		return impossible("the run has started already")
 	case VarsSet:
-		r.vars, _ = e.Vars.V.(Record)
+		r.own.vars, _ = e.Vars.V.(Record)
 		r.varsSet = true
 		r.openSteps()
 	case RunResumed:
@@ -167,10 +165,13 @@ func (r *Run) openSteps() {
 	if r.main != nil {
 		return
 	}
-	r.main = r.newBlock(r.pb.Steps, &frame{})
+	r.main = r.newBlock(r.pb.Steps, r.ownFrame())
 	r.top = r.main
 	r.fill(r.main)
 }
+
+// ownFrame is the level of names of the run's own playbook.
+func (r *Run) ownFrame() *frame { return &frame{play: r.own} }
 
 // newBlock is a node that only holds a list of steps.
 func (r *Run) newBlock(steps []*Step, f *frame) *node {
@@ -183,10 +184,10 @@ func (r *Run) newBlock(steps []*Step, f *frame) *node {
 // weightOf says how soon an event must be durable.
 func weightOf(e Event, r *Run) durability {
 	switch x := e.(type) {
-	case Entered, StepSkipped, ItemsListed, DoneIfAsked, Prepared, RetryDue, VarsSet, AskedAgain, MemoryChecked:
+	case Entered, StepSkipped, ItemsListed, PlaybookBegun, DoneIfAsked, Prepared, RetryDue, VarsSet, AskedAgain, MemoryChecked:
 		return readsUnsynced
 	case StepFinished:
-		if n := r.nodes[x.Step]; n != nil && n.class() == ClassRead {
+		if n := r.nodes[x.Step]; n != nil && (n.class() == ClassRead || n.def.Nested != nil) {
 			return readsUnsynced
 		}
 	}

@@ -12,7 +12,7 @@ type Scope struct {
 
 // roots answers for the names at the bottom of a scope.
 type roots interface {
-	root(name string) (Value, bool)
+	root(name string) (v Value, found bool, err error)
 	step(id string) (Record, error)
 }
 
@@ -32,8 +32,8 @@ func (s Scope) Name(name string) (Value, error) {
 			return v, nil
 		}
 		if at.roots != nil {
-			if v, ok := at.roots.root(name); ok {
-				return v, nil
+			if v, ok, err := at.roots.root(name); ok || err != nil {
+				return v, err
 			}
 		}
 	}
@@ -56,7 +56,7 @@ func FixedScope(values Record) Scope { return Scope{roots: fixed(values)} }
 
 type fixed Record
 
-func (f fixed) root(name string) (Value, bool) { v, ok := f[name]; return v, ok }
+func (f fixed) root(name string) (Value, bool, error) { v, ok := f[name]; return v, ok, nil }
 
 func (f fixed) step(id string) (Record, error) {
 	steps, _ := f["steps"].(Record)

@@ -348,7 +348,7 @@ func (s *teller) checkReplay() {
 func fingerprint(r *Run) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "run %s phase %s final %s epoch %d entered %d doubts %d loose %d undo %v recheck %v vars %v outputs %v err %q memory %q\n",
-		r.state, r.phase, r.final, r.epoch, r.entered, r.doubts, r.loose, r.undo, r.recheck, r.vars, r.outputs, r.err, r.memory)
+		r.state, r.phase, r.final, r.epoch, r.entered, r.doubts, r.loose, r.undo, r.recheck, r.own.vars, r.outputs, r.err, r.memory)
 	for _, path := range sortedPaths(r.nodes) {
 		n := r.nodes[path]
 		fmt.Fprintf(&b, "%s phase %d state %s effect %s attempt %d round %d stop %v loose %v lost %v admitted %v marked %v result %v",
@@ -357,6 +357,14 @@ func fingerprint(r *Run) string {
 			fmt.Fprintf(&b, " next %d keys %v items %v failed %v halted %v degraded %v rounds %d children", g.next, g.keys, g.items, g.failed, g.halted, g.degraded, g.rounds)
 			for _, c := range g.children {
 				b.WriteString(" " + c.path)
+			}
+			if g.inner != nil && !n.def.Sensitive {
+				p := g.inner.play
+				given := p.recorded
+				if given == nil {
+					given = p.inputs
+				}
+				fmt.Fprintf(&b, " home %s inputs %v vars %v", p.home, given, p.vars)
 			}
 		}
 		if a := n.att; a != nil && (a.seen != nil || a.note != nil || a.class != ClassUnset || a.again || a.settled || a.asked || a.pause > 0) {

@@ -27,7 +27,7 @@ func roleOf(def *Step, item bool) role {
 	switch {
 	case def.ForEach != nil && !item:
 		return roleEach
-	case def.Group == BlockGroup:
+	case def.Group == BlockGroup, def.Group == PlaybookGroup:
 		return roleBlock
 	case def.Group == ParallelGroup:
 		return roleAll
@@ -83,7 +83,8 @@ func (r *Run) beginNext(n *node) bool {
 		r.begin(n, def, g.frames[i], def.ID, false)
 		return true
 	}
-	r.begin(n, def, n.frame, n.frame.prefix+def.ID, false)
+	f := n.inside()
+	r.begin(n, def, f, f.prefix+def.ID, false)
 	return true
 }
 
@@ -122,7 +123,7 @@ func (r *Run) stopping(n *node) bool {
 func (r *Run) leave(n *node) {
 	g := n.group
 	if len(n.def.Always) > 0 && n.role != roleEach && !n.clean && g.cleanup == nil {
-		c := r.newBlock(n.def.Always, n.frame)
+		c := r.newBlock(n.def.Always, n.inside())
 		c.parent, c.clean, c.round = n, true, g.rounds
 		g.rounds++
 		g.cleanup = c
@@ -137,6 +138,9 @@ func (r *Run) leave(n *node) {
 	case g.halted || r.stopping(n):
 		n.stop = true
 		r.finish(n, Pending)
+	case n.yields() && n.role != roleEach:
+		n.phase, n.issued = phaseYielding, false
+		r.enqueue(n)
 	case g.degraded:
 		r.finish(n, Degraded)
 	default:
@@ -199,7 +203,7 @@ func (r *Run) haltBelow(n *node) {
 			if c.phase == phaseOpen && r.exhausted(c) {
 				r.leave(c)
 			}
-		case c.phase.begun():
+		case c.phase.begun(), c.phase == phaseYielding:
 		default:
 			r.halt(c)
 		}

@@ -14,6 +14,7 @@ type StepView struct {
 	Operation  string        `json:"operation,omitempty"`
 	Target     string        `json:"target,omitempty"`
 	Group      bool          `json:"group,omitempty"`
+	Playbook   string        `json:"playbook,omitempty"` // that the step runs
 	Depth      int           `json:"depth"`
 	State      State         `json:"state"`
 	Effect     Effect        `json:"effect,omitempty"`
@@ -34,7 +35,8 @@ type StepView struct {
 	Expires    time.Time     `json:"expires_at,omitzero"`
 	Note       Value         `json:"-"`
 	DoneIf     []string      `json:"done_if,omitempty"`
-	Statements string        `json:"-"` // what is sent, as the playbook writes it
+	Statements string        `json:"-"`              // what is sent, as the playbook writes it
+	File       string        `json:"file,omitempty"` // of a step of a nested playbook, where Line is
 	Line       int           `json:"line,omitempty"`
 }
 
@@ -109,8 +111,12 @@ func (w walker) steps(list []*Step, prefix string, depth int) {
 				w.item(s, path+"["+key+"]", depth+1)
 			}
 		case s.Group != NoGroup && (s.ForEach == nil):
-			w.steps(s.Steps, prefix, depth+1)
-			w.steps(s.Always, prefix, depth+1)
+			inner := prefix
+			if s.Nested != nil {
+				inner = path + "/"
+			}
+			w.steps(s.Steps, inner, depth+1)
+			w.steps(s.Always, inner, depth+1)
 		}
 	}
 }
@@ -140,6 +146,12 @@ func (r *Run) stepView(s *Step, n *node, path string, depth int) StepView {
 	v := StepView{
 		Path: path, ID: s.ID, Title: s.Title, Kind: s.Kind, Target: s.Target, Group: s.Group != NoGroup,
 		Depth: depth, Class: s.Class, Risk: s.Risk, Line: s.Pos.Line,
+	}
+	if s.Nested != nil {
+		v.Playbook = s.Nested.Playbook.Name
+	}
+	if s.Pos.File != r.pb.File {
+		v.File = s.Pos.File
 	}
 	if s.Operation != nil {
 		v.Operation = s.Operation.Name
@@ -199,7 +211,7 @@ func (r *Run) ParentOf(path string) string {
 	return ""
 }
 
-// GroupOf says how a step holds others: block, parallel, for_each, or, of one that acts, nothing.
+// GroupOf says how a step holds others: block, parallel, playbook, for_each, or, of one that acts, nothing.
 func (r *Run) GroupOf(path string) string {
 	n := r.nodes[path]
 	if n == nil {
@@ -209,6 +221,9 @@ func (r *Run) GroupOf(path string) string {
 	case roleEach:
 		return "for_each"
 	case roleBlock:
+		if n.def.Nested != nil {
+			return "playbook"
+		}
 		return "block"
 	case roleAll:
 		return "parallel"

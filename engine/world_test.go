@@ -33,16 +33,19 @@ func (w *world) randomSteps(depth int, n *int) []*Step {
 		id := fmt.Sprintf("s%d", *n)
 		kinds := []string{"read", "idem", "tx", "once", "tx", "once"}
 		if depth < 3 {
-			kinds = append(kinds, "block", "parallel")
+			kinds = append(kinds, "block", "parallel", "play")
 		}
 		words := []string{kinds[w.IntN(len(kinds))], id}
 		for _, o := range []string{"each=a,b,c", "at_once=2", "done_if", "prepares", "retry=2"} {
-			if w.IntN(6) == 0 && (o != "prepares" && o != "retry=2" && o != "done_if" || words[0] != "block" && words[0] != "parallel") {
+			if w.IntN(6) == 0 && (o != "prepares" && o != "retry=2" && o != "done_if" || words[0] != "block" && words[0] != "parallel" && words[0] != "play") {
 				words = append(words, o)
 			}
 		}
 		s := parseStep(w.t, words)
-		if s.Group != NoGroup {
+		switch {
+		case s.Nested != nil:
+			w.randomNested(s, depth)
+		case s.Group != NoGroup:
 			s.Steps = w.randomSteps(depth+1, n)
 		}
 		if s.Group == NoGroup && w.IntN(3) == 0 {
@@ -52,6 +55,29 @@ func (w *world) randomSteps(depth int, n *int) []*Step {
 		out = append(out, s)
 	}
 	return out
+}
+
+// randomNested fills a nested playbook. Its steps have the same ids as those of the playbook around it, and each is
+// given an input that only it has.
+func (w *world) randomNested(s *Step, depth int) {
+	inner := 0
+	s.Steps = w.randomSteps(depth+1, &inner)
+	if w.IntN(2) == 0 {
+		inner++
+		s.Always = []*Step{parseStep(w.t, []string{"idem", fmt.Sprintf("s%d", inner)})}
+	}
+	pb := s.Nested.Playbook
+	pb.Name = fmt.Sprintf("book-%d-%s", depth, s.ID)
+	pb.Steps, pb.Always = s.Steps, s.Always
+	pb.Vars = []FieldTemplate{{Name: "v", Value: Template{Expr: word("inputs.in")}}}
+	pb.Outputs = []Output{{Name: "o", Expr: word("vars.v")}}
+	s.Nested.Inputs = []FieldTemplate{{Name: "in", Value: Template{Literal: pb.Name}}}
+	pb.EveryStep(func(x *Step) {
+		if x.Group == NoGroup && len(x.Params.Fields) == 1 { // those of playbooks inside have theirs already
+			x.Params.Fields = append(x.Params.Fields, FieldTemplate{Name: "with", Value: Template{Expr: word("vars.v")}},
+				FieldTemplate{Name: "right", Value: Template{Literal: pb.Name}})
+		}
+	})
 }
 
 // begin starts the run, or takes it over AFTER a crash, from what a journal would still hold.
@@ -202,6 +228,9 @@ func (w *world) finishOne() bool {
 func (w *world) execute(x Execute, crash bool) bool {
 	if crash && w.IntN(2) == 0 {
 		return false // before the effect
+	}
+	if with := x.Params["with"]; with != x.Params["right"] {
+		w.t.Fatalf("step %s was given the input of another playbook: %v", x.Step, with)
 	}
 	fails := w.IntN(12) == 0
 	if x.Class.Writes() && !fails {

@@ -98,14 +98,36 @@ func (w *walk) event(e engine.Event) error {
 	case engine.Assumed:
 		s := w.line(e.Step)
 		s.KnownAfter, s.Why = e.After, "known after step "+e.After
+	case engine.PlaybookBegun:
+		s := w.line(e.Step)
+		s.Would = "run the playbook " + e.Playbook + given(e.Inputs)
 	case engine.StepFinished:
-		return w.stopped(e.Step, e.Error)
+		if e.State == engine.Failed { // otherwise a nested playbook has come to its outputs
+			return w.stopped(e.Step, e.Error)
+		}
 	case engine.PhaseEntered:
 		w.section = e.Phase.String()
 	case engine.RunFinished:
 		w.plan.Error = e.Error
 	}
 	return w.apply(e)
+}
+
+// given tells with what a nested playbook is run.
+func given(inputs engine.Typed) string {
+	r, _ := inputs.V.(engine.Record)
+	parts := make([]string, 0, len(r))
+	for _, name := range engine.Keys(r) {
+		text := engine.Text(r[name])
+		if after := unknownIn(r[name]); after != "" {
+			text = "known after step " + after
+		}
+		parts = append(parts, name+": "+text)
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return " with " + strings.Join(parts, ", ")
 }
 
 // stopped: the real run would stop at this step. The plan goes on, so that a reviewer sees the rest.

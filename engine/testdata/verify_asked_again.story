@@ -1,4 +1,4 @@
-# A proof is proved again on resume, and a proof that fails stops the run.
+# A proof is proved again on resume, and a proof that fails stops the run, however often that is resumed.
 read v grades
 tx a
 tx b
@@ -32,3 +32,27 @@ state
   v failed, effect none: graded failed
   a ok
   b pending: it broke
+resume
+  run_resumed
+  -> check memory r1/a (sync before)
+forgot
+  memory_checked
+  -> ask again v
+grade v failed
+  v asked again is failed
+  run ends failed
+  finished failed
+resume
+  run_resumed
+  -> check memory r1/a (sync before)
+forgot
+  memory_checked
+  -> ask again v
+grade v ok
+  v asked again is ok
+  intended b attempt 2 token r1/b class transactional
+  -> execute b (sync before)
+done b
+  b is ok
+  run ends ok
+  finished ok
