@@ -12,8 +12,9 @@ func (l *loader) act(e *field, f fields, s *engine.Step, sc *scope) engine.Shape
 	s.Kind, l.acting = k.Name, s
 	tests := &names{l: l, sight: seeForTests, scope: sc, self: s.ID, where: "expect"}
 	params := &names{l: l, sight: seeForParams, scope: sc, self: s.ID, where: "a parameter"}
-	s.Target = l.targetOf(f.get("on"), k, e.key)
-	op := l.operation(k, e, s.Target, s.Wipes, params)
+	target := l.targetOf(f.get("on"), k, e.key)
+	s.Target = l.targets[target].run
+	op := l.operation(k, e, target, s.Wipes, params)
 	if op == nil {
 		return engine.Shape{Type: engine.TypeRecord, Open: true}
 	}

@@ -96,7 +96,7 @@ func Diagnostics(err error) []*Diagnostic {
 // maxDiagnostics bounds a report: a file of another language would otherwise fill the screen.
 const maxDiagnostics = 100
 
-// report collects the mistakes of one file.
+// report collects the mistakes of one file, and of those that it leads to.
 type report struct {
 	src   *source
 	found []*Diagnostic
@@ -138,8 +138,17 @@ func (r *report) err() error {
 	if len(r.found) == 0 {
 		return nil
 	}
+	files := map[string]int{r.src.file: -1} // its own mistakes first, then file by file
+	for i, d := range r.found {
+		if _, ok := files[d.Pos.File]; !ok {
+			files[d.Pos.File] = i
+		}
+	}
 	sort.SliceStable(r.found, func(i, j int) bool {
 		a, b := r.found[i].Pos, r.found[j].Pos
+		if a.File != b.File {
+			return files[a.File] < files[b.File]
+		}
 		if a.Line != b.Line {
 			return a.Line < b.Line
 		}

@@ -21,7 +21,7 @@ func KindsMarkdown(cat *Catalogue) []byte {
 		k := &cat.kinds[i]
 		ops := make([]string, len(k.Operations))
 		for j, o := range k.Operations {
-			ops[j] = fmt.Sprintf("%s (%s)", o.Name, o.Class)
+			ops[j] = fmt.Sprintf("%s (%s)", o.Name, classWord(&o))
 		}
 		fmt.Fprintf(&b, "| [%s](#%s) | %s | %s |\n", k.Name, k.Name, strings.Join(ops, ", "), orDash(strings.Join(typesOf(k), ", ")))
 	}
@@ -29,6 +29,13 @@ func KindsMarkdown(cat *Catalogue) []byte {
 		writeKind(&b, &cat.kinds[i])
 	}
 	return b.Bytes()
+}
+
+func classWord(o *engine.Operation) string {
+	if o.Nests {
+		return "as its steps"
+	}
+	return o.Class.String()
 }
 
 func orDash(s string) string {
@@ -62,7 +69,12 @@ func targetExample(t engine.TargetType) string {
 }
 
 func writeOperation(b *bytes.Buffer, k *engine.Kind, o *engine.Operation) {
-	fmt.Fprintf(b, "\n### `%s`\n\n%s\n\nClass: %s. Risk: %s.", fullName(k.Name, o), o.Doc, o.Class, o.Risk)
+	fmt.Fprintf(b, "\n### `%s`\n\n%s\n\n", fullName(k.Name, o), o.Doc)
+	if o.Nests {
+		b.WriteString("Class and risk are those of its steps.")
+	} else {
+		fmt.Fprintf(b, "Class: %s. Risk: %s.", o.Class, o.Risk)
+	}
 	if o.ExpectInside {
 		b.WriteString(" `expect` is asked BEFORE the effect is committed; if it is false, there is no effect.")
 	}

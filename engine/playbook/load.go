@@ -20,6 +20,7 @@ type loader struct {
 	env      *Environment
 	compiler *expression.Compiler
 
+	digest      string
 	inputs      map[string]*inputInfo
 	vars        map[string]engine.Shape
 	varNames    []string
@@ -30,7 +31,12 @@ type loader struct {
 	current     *yaml.Node              // the scalar that is being compiled
 	acting      *engine.Step            // the step that is being read
 	remarks     []engine.Finding
-	skipped     bool // a step or probe could not be read as far as its expressions
+
+	tree          *tree              // nil: the playbook can run no other
+	chain         []string           // the files of the playbooks that run each other, down to this one
+	outer         *binding           // of a playbook that another one runs
+	nestedTargets []engine.TargetUse // of the playbooks that this one runs
+	skipped       bool               // a step or probe could not be read as far as its expressions
 }
 
 type inputInfo struct {
@@ -41,9 +47,13 @@ type inputInfo struct {
 
 var snake = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
-// Load reads a playbook. With an environment it is held against that one; without, a target's type is
-// what the playbook says. The error holds every mistake; see [Diagnostics].
+// Load reads a playbook that runs no other. With an environment it is held against that one; without, a
+// target's type is what the playbook says. The error holds every mistake; see [Diagnostics].
 func Load(file string, src []byte, cat *Catalogue, env *Environment) (*engine.Playbook, error) {
+	return LoadTree(file, src, cat, env, nil)
+}
+
+func newLoader(file string, src []byte, cat *Catalogue, env *Environment) *loader {
 	l := &loader{
 		document: read(file, src), cat: cat, env: env, usedSecrets: map[string]engine.Pos{},
 		inputs: map[string]*inputInfo{}, vars: map[string]engine.Shape{}, targets: map[string]targetInfo{}, ids: map[string]idInfo{},
@@ -51,15 +61,19 @@ func Load(file string, src []byte, cat *Catalogue, env *Environment) (*engine.Pl
 	if env != nil {
 		l.declared = env.Secrets
 	}
-	pb := &engine.Playbook{File: file, Digest: engine.Digest(string(src)), Secrets: l.usedSecrets}
+	l.digest = engine.Digest(string(src))
+	return l
+}
+
+// load reads the playbook; what is wrong with it is in the report.
+func (l *loader) load() *engine.Playbook {
+	pb := &engine.Playbook{File: l.src.file, Digest: l.digest, Secrets: l.usedSecrets}
 	if l.root != nil {
 		l.playbook(pb)
 	}
-	if err := l.err(); err != nil {
-		return nil, err
-	}
 	pb.Remarks = l.remarks
-	return pb, nil
+	pb.Targets = append(pb.Targets, l.nestedTargets...)
+	return pb
 }
 
 // playbookKeys are the keys of a playbook, in the order of the documents.
@@ -113,6 +127,9 @@ func (l *loader) head(pb *engine.Playbook, f fields) {
 		l.node(l.root, "begin with `playbook: "+stem(l.src.file)+"`", "the playbook has no name")
 	} else if pb.Name = l.plainText(n, "playbook"); pb.Name != "" {
 		l.checkName(n, pb.Name)
+	}
+	if l.tree != nil && l.outer == nil {
+		l.tree.files[pb.Name] = l.src.file
 	}
 	if n := f.get("description"); n != nil {
 		pb.Description = l.plainText(n, "description")
@@ -303,7 +320,7 @@ func (l *loader) outputs(n *yaml.Node, top *scope) []engine.Output {
 		if shape.Type == engine.TypeSecret {
 			l.node(e.value, "", "the output %s is a secret; outputs are shown and recorded", e.key.Value)
 		}
-		out = append(out, engine.Output{Name: e.key.Value, Expr: x})
+		out = append(out, engine.Output{Name: e.key.Value, Expr: x, Shape: shape})
 	}
 	return out
 }

@@ -90,6 +90,8 @@ type names struct {
 	result *engine.Shape
 	locals []local // what entries of a sequence have bound
 	where  string  // for messages: "when", "a parameter"
+	// withheld, where it is not nil, is set when the result of a sensitive step is used.
+	withheld *bool
 }
 
 type local struct {
@@ -238,6 +240,9 @@ func (n *names) input(name string) (engine.Shape, *expression.Mistake) {
 func (n *names) step(id string) (engine.Shape, *expression.Mistake) {
 	if info, ok := n.scope.find(id); ok {
 		info.step.Kept = true
+		if n.withheld != nil && info.step.Sensitive {
+			*n.withheld = true
+		}
 		return seenResult(info.step, info.result), nil
 	}
 	at, known := n.l.ids[id]

@@ -306,8 +306,9 @@ func (l *loader) probe(n *yaml.Node, what string, outer *names) *engine.Probe {
 		return nil
 	}
 	k := l.cat.byName[kind.key.Value]
-	p := &engine.Probe{Kind: k.Name, Pos: l.posOf(n), Target: l.targetOf(f.get("on"), k, kind.key)}
-	c := l.operation(k, kind, p.Target, false, outer)
+	target := l.targetOf(f.get("on"), k, kind.key)
+	p := &engine.Probe{Kind: k.Name, Pos: l.posOf(n), Target: l.targets[target].run}
+	c := l.operation(k, kind, target, false, outer)
 	if c == nil {
 		return p
 	}

@@ -93,11 +93,17 @@ func TestExamplesOfTheKindsLoad(t *testing.T) {
 				text += "  " + in[1] + ": {type: string}\n"
 			}
 			text += "steps:\n  - " + o.Example + "\n"
-			if _, err := playbook.Load("test.yaml", []byte(text), cat, nil); err != nil {
+			if _, err := playbook.LoadTree("test.yaml", []byte(text), cat, nil, findBackup); err != nil {
 				t.Errorf("%s.%s:\n%s\n%s", k.Name, o.Name, o.Example, rendered(err))
 			}
 		}
 	}
+}
+
+// findBackup finds the playbook that the example of the kind playbook runs.
+func findBackup(_, name string) (playbook.File, error) {
+	return playbook.File{Name: name + ".yaml", Text: []byte("playbook: " + name + "\ninputs: {dir: {type: path}}\nsteps:\n" +
+		"  - {id: a, when: inputs.dir != '', wait: {for: 1s}}\noutputs: {dir: inputs.dir}\n")}, nil
 }
 
 // TestTheLanguagePageLoads loads every YAML block of docs/playbooks.md: whole playbooks and
@@ -113,6 +119,14 @@ func TestTheLanguagePageLoads(t *testing.T) {
 	if len(blocks) < 10 {
 		t.Fatalf("%d blocks", len(blocks))
 	}
+	shown := func(_, name string) (playbook.File, error) { // a playbook that another block shows
+		for _, b := range blocks {
+			if strings.HasPrefix(b[1], "playbook: "+name+"\n") {
+				return playbook.File{Name: name + ".yaml", Text: []byte(b[1])}, nil
+			}
+		}
+		return playbook.File{}, fmt.Errorf("the page shows no playbook %s", name)
+	}
 	for i, b := range blocks {
 		text := b[1]
 		first, _, _ := strings.Cut(text, "\n")
@@ -127,7 +141,7 @@ func TestTheLanguagePageLoads(t *testing.T) {
 			text = "playbook: example\ninputs: {host: {type: string, default: a}}\nvars: {h: \"${{ inputs.host }}\"}\n" +
 				"targets: {db: mysql, cache: redis, engine: docker}\n" + ifMissing(text, "steps:\n") + text
 		}
-		_, err := playbook.Load("", []byte(text), cat, nil)
+		_, err := playbook.LoadTree("", []byte(text), cat, nil, shown)
 		if (err != nil) != wrong {
 			t.Errorf("block %d:\n%s\n%s", i, text, rendered(err))
 		}

@@ -245,26 +245,29 @@ func stepSchema(cat *Catalogue) *jsonschema.Schema {
 
 // whatSchemas says that a step has one kind, or is a group, and which keys go with it.
 func whatSchemas(cat *Catalogue) []*jsonschema.Schema {
-	var notGroup, notAct []*jsonschema.Schema
-	for _, k := range stepKeyTable {
-		one := &jsonschema.Schema{Required: []string{k.name}}
-		if !k.group {
-			notGroup = append(notGroup, one)
-		}
-		if !k.act && k.name != "block" && k.name != "parallel" {
-			notAct = append(notAct, one)
-		}
-	}
 	var out []*jsonschema.Schema
 	for _, name := range cat.kindNames() {
-		s := &jsonschema.Schema{Required: []string{name}, Not: anyOf(notAct...)}
-		if k := cat.byName[name]; len(k.Targets) == 0 {
-			s.Not = anyOf(append([]*jsonschema.Schema{{Required: []string{"on"}}}, notAct...)...)
+		s := &jsonschema.Schema{Required: []string{name}, Not: anyOf(keysNotOf(formAct)...)}
+		if k := cat.byName[name]; cat.nests(name) {
+			s.Not = anyOf(keysNotOf(formNested)...)
+		} else if len(k.Targets) == 0 {
+			s.Not = anyOf(append([]*jsonschema.Schema{{Required: []string{"on"}}}, keysNotOf(formAct)...)...)
 		}
 		out = append(out, s)
 	}
 	for _, name := range []string{"block", "parallel"} {
-		out = append(out, &jsonschema.Schema{Required: []string{name}, Not: anyOf(notGroup...)})
+		out = append(out, &jsonschema.Schema{Required: []string{name}, Not: anyOf(keysNotOf(formGroup)...)})
+	}
+	return out
+}
+
+// keysNotOf are the keys that a form of a step does not take.
+func keysNotOf(is form) []*jsonschema.Schema {
+	var out []*jsonschema.Schema
+	for _, k := range stepKeyTable {
+		if k.forms&is == 0 && k.name != "block" && k.name != "parallel" {
+			out = append(out, &jsonschema.Schema{Required: []string{k.name}})
+		}
 	}
 	return out
 }

@@ -14,32 +14,50 @@ import (
 type stepKey struct {
 	name  string
 	doc   string
-	group bool // block and parallel take it
-	act   bool // steps of a kind take it
+	forms form // which forms of a step take it
+}
+
+// form is what sort of step an entry is. Forms can be added up.
+type form int
+
+const (
+	formAct    form = 1 << iota // an operation of a kind
+	formGroup                   // block and parallel
+	formNested                  // another playbook
+)
+
+func formOf(act, group *field, cat *Catalogue) form {
+	switch {
+	case group != nil:
+		return formGroup
+	case cat.nests(act.key.Value):
+		return formNested
+	}
+	return formAct
 }
 
 var stepKeyTable = []stepKey{
-	{"id", "The step's name in expressions, in the journal and on the command line; unique in the playbook.", true, true},
-	{"title", "A line for people.", true, true},
-	{"on", "The target. It may be left out when exactly one target fits.", false, true},
-	{"when", "An expression. If it is false the step is skipped.", true, true},
-	{"for_each", "A list; the step is done once for each entry of it.", true, true},
-	{"as", "The name of the entry in expressions; item unless it is given.", true, true},
-	{"key", "An expression that identifies an entry, when the entry itself is not a text or integer.", true, true},
-	{"at_once", "How many entries are worked on at the same time; 1 unless it is given.", true, true},
-	{"timeout", "How long one attempt may take.", false, true},
-	{"retry", "How often and how fast a failed attempt is repeated.", false, true},
-	{"expect", "An expression over the result. If it is false the step has failed.", false, true},
-	{"tolerate", "An expression over the result. If expect is false and this is true, the step is degraded.", false, true},
-	{"done_if", "Probes. If all of them say yes, there is nothing to do.", false, true},
-	{"effect", "What the author knows of the effect: read, idempotent or unrepeatable.", false, true},
-	{"wipes", "The step erases what Handrail has left on the target, as a restore does.", false, true},
-	{"on_error", "What a failure does to the run: stop, continue or undo.", true, true},
-	{"undo", "Steps that take the effect back.", true, true},
-	{"always", "Steps that are done at the end of the group, whatever has happened in it.", true, false},
-	{"sensitive", "The result is shown and recorded nowhere.", false, true},
-	{"block", "Steps, one after the other.", true, false},
-	{"parallel", "Steps, side by side.", true, false},
+	{"id", "The step's name in expressions, in the journal and on the command line; unique in the playbook.", formAct | formGroup | formNested},
+	{"title", "A line for people.", formAct | formGroup | formNested},
+	{"on", "The target. It may be left out when exactly one target fits.", formAct},
+	{"when", "An expression. If it is false the step is skipped.", formAct | formGroup | formNested},
+	{"for_each", "A list; the step is done once for each entry of it.", formAct | formGroup | formNested},
+	{"as", "The name of the entry in expressions; item unless it is given.", formAct | formGroup | formNested},
+	{"key", "An expression that identifies an entry, when the entry itself is not a text or integer.", formAct | formGroup | formNested},
+	{"at_once", "How many entries are worked on at the same time; 1 unless it is given.", formAct | formGroup | formNested},
+	{"timeout", "How long one attempt may take.", formAct},
+	{"retry", "How often and how fast a failed attempt is repeated.", formAct},
+	{"expect", "An expression over the result. If it is false the step has failed.", formAct},
+	{"tolerate", "An expression over the result. If expect is false and this is true, the step is degraded.", formAct},
+	{"done_if", "Probes. If all of them say yes, there is nothing to do.", formAct},
+	{"effect", "What the author knows of the effect: read, idempotent or unrepeatable.", formAct},
+	{"wipes", "The step erases what Handrail has left on the target, as a restore does.", formAct},
+	{"on_error", "What a failure does to the run: stop, continue or undo.", formAct | formGroup | formNested},
+	{"undo", "Steps that take the effect back.", formAct | formGroup | formNested},
+	{"always", "Steps that are done at the end of the group, whatever has happened in it.", formGroup},
+	{"sensitive", "The result is shown and recorded nowhere.", formAct | formNested},
+	{"block", "Steps, one after the other.", formGroup},
+	{"parallel", "Steps, side by side.", formGroup},
 }
 
 func stepKeys() []string {
@@ -53,21 +71,23 @@ func stepKeys() []string {
 var onErrors = []string{"stop", "continue", "undo"}
 
 // stepKeys reads what has no expressions in it, and refuses keys that do not go with the step.
-func (l *loader) stepKeys(f fields, s *engine.Step, group bool) {
+func (l *loader) stepKeys(f fields, s *engine.Step, is form) {
 	for _, e := range f.list {
 		for _, k := range stepKeyTable {
 			switch {
-			case k.name != e.key.Value:
-			case group && !k.group:
+			case k.name != e.key.Value || k.forms&is != 0:
+			case is == formGroup:
 				l.node(e.key, "put it on the steps inside of the group", "%s does not go with block and parallel", k.name)
-			case !group && !k.act:
+			case is == formNested:
+				l.node(e.key, "put it into the playbook that is run", "%s does not go with a step that runs a playbook", k.name)
+			default:
 				l.node(e.key, "it goes with block and parallel, and with the playbook as a whole", "%s does not go with a single step", k.name)
 			}
 		}
 	}
 	s.Timeout = l.duration(f.get("timeout"), "timeout")
 	s.Wipes = l.boolean(f.get("wipes"), "wipes")
-	s.Sensitive = l.boolean(f.get("sensitive"), "sensitive")
+	s.Sensitive = l.boolean(f.get("sensitive"), "sensitive") || l.outer != nil && l.outer.sensitive
 	if n := f.get("retry"); n != nil {
 		s.Retry = l.retry(n)
 	}

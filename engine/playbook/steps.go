@@ -84,16 +84,20 @@ func (l *loader) step(n *yaml.Node, sc *scope) *engine.Step {
 		sc.declare(s, engine.Shape{Type: engine.TypeRecord, Open: true}) // so that what refers to it is not blamed
 		return nil
 	}
-	l.stepKeys(f, s, group != nil)
+	form := formOf(act, group, l.cat)
+	l.stepKeys(f, s, form)
 	outer := &names{l: l, sight: seeForTests, scope: sc, self: s.ID, where: "when"}
 	if w := f.get("when"); w != nil {
 		s.When = l.condition(w, "when", outer)
 	}
 	inner := l.loop(f, s, sc, outer)
 	result := engine.RecordOf()
-	if group != nil {
+	switch form {
+	case formGroup:
 		l.group(group, s, inner)
-	} else {
+	case formNested:
+		result = l.nested(act, f, s, inner)
+	case formAct:
 		result = l.act(act, f, s, inner)
 	}
 	l.onError(f, s)

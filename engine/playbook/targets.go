@@ -11,6 +11,7 @@ import (
 
 // targetInfo is a target as steps see it.
 type targetInfo struct {
+	run    string // what the run calls it
 	typ    string // empty: not known before there is an environment
 	family *engine.Kind
 }
@@ -39,10 +40,24 @@ func (l *loader) targetUses(n *yaml.Node) []engine.TargetUse {
 			info = l.targetType(e.value, use.Name)
 			use.Type = info.typ
 		}
-		if l.env != nil && use.Settings == nil && (info.typ != "" || info.family != nil) {
+		known := info.typ != "" || info.family != nil
+		switch {
+		case l.outer != nil && use.Settings == nil:
+			if known {
+				info = l.boundTarget(e.key.Value, info)
+			}
+			l.targets[e.key.Value] = info
+			continue // it is a target of the playbook around this one
+		case l.outer != nil:
+			use.Name = stem(l.src.file) + "/" + use.Name
+			if _, named := l.outer.named[e.key.Value]; named {
+				l.outer.lacks = append(l.outer.lacks, lack{e.key.Value, "", stem(l.src.file) + " says itself where its target " + e.key.Value + " is"})
+			}
+		case l.env != nil && use.Settings == nil && known:
 			info.typ = l.inEnvironment(e, info)
 		}
-		l.targets[use.Name] = info
+		info.run = use.Name
+		l.targets[e.key.Value] = info
 		out = append(out, use)
 	}
 	return out

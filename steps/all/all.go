@@ -10,6 +10,7 @@ import (
 	"github.com/handrail-dev/handrail/steps/file"
 	"github.com/handrail-dev/handrail/steps/http"
 	"github.com/handrail-dev/handrail/steps/notify"
+	"github.com/handrail-dev/handrail/steps/playbook"
 	"github.com/handrail-dev/handrail/steps/redis"
 	"github.com/handrail-dev/handrail/steps/sql"
 	"github.com/handrail-dev/handrail/steps/verify"
@@ -29,5 +30,6 @@ func Kinds() []steps.Kind {
 		http.New(),
 		approve.New(),
 		notify.New(),
+		playbook.New(),
 	}
 }

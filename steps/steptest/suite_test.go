@@ -43,7 +43,7 @@ func TestEveryBreachOfTheContractIsFoundOut(t *testing.T) {
 		"settles not done": "says not done of what is done",
 		"read writes":      "AFTER a read the target is not as it was",
 		"no case":          "shelf.look has no case",
-		"person executes":  "a person's yes was given by executing",
+		"person executes":  "it was executed",
 	} {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestShelf$", "-test.v")
 		cmd.Env = append(os.Environ(), faultVariable+"="+fault)
