@@ -45,8 +45,9 @@ type describedTarget struct {
 }
 
 type describedStep struct {
-	ID        string       `json:"id"`
+	ID        string       `json:"id"` // behind the ids of the steps that run its playbook
 	Title     string       `json:"title,omitempty"`
+	Playbook  string       `json:"playbook,omitempty"` // that the step runs
 	Kind      string       `json:"kind,omitempty"`
 	Operation string       `json:"operation,omitempty"`
 	Group     string       `json:"group,omitempty"`
@@ -89,7 +90,7 @@ func (a *app) describe(name, environment string) error {
 func describePlaybook(l *loaded) described {
 	pb := l.pb
 	d := described{Name: pb.Name, Description: pb.Description, File: l.file, Digest: pb.Digest,
-		Inputs: []describedInput{}, Targets: []describedTarget{}, Locks: append([]string{}, pb.Locks...),
+		Inputs: []describedInput{}, Targets: []describedTarget{}, Locks: append([]string{}, pb.EveryLock()...),
 		Secrets: sortedNames(pb.Secrets), Steps: []describedStep{}, Outputs: []string{}}
 	if pb.Timezone != nil {
 		d.Timezone = pb.Timezone.String()
@@ -116,14 +117,15 @@ func describePlaybook(l *loaded) described {
 	for _, o := range pb.Outputs {
 		d.Outputs = append(d.Outputs, o.Name)
 	}
-	d.add(pb.Steps, 0, "")
-	d.add(pb.Always, 0, "always")
+	d.add(pb.Steps, "", 0, "")
+	d.add(pb.Always, "", 0, "always")
 	return d
 }
 
-func (d *described) add(list []*engine.Step, depth int, section string) {
+func (d *described) add(list []*engine.Step, prefix string, depth int, section string) {
 	for _, s := range list {
-		x := describedStep{ID: s.ID, Title: s.Title, Kind: s.Kind, Target: s.Target, Class: s.Class, Risk: s.Risk,
+		inner := prefix
+		x := describedStep{ID: prefix + s.ID, Title: s.Title, Kind: s.Kind, Target: s.Target, Class: s.Class, Risk: s.Risk,
 			Depth: depth, Section: section, Line: s.Pos.Line}
 		if s.Operation != nil {
 			x.Operation = s.Operation.Name
@@ -134,11 +136,14 @@ func (d *described) add(list []*engine.Step, depth int, section string) {
 			x.Group = "block"
 		case engine.ParallelGroup:
 			x.Group = "parallel"
+		case engine.PlaybookGroup:
+			x.Group, x.Playbook = "playbook", s.Nested.Playbook.Name
+			inner += s.ID + "/"
 		}
 		d.Steps = append(d.Steps, x)
-		d.add(s.Steps, depth+1, section)
-		d.add(s.Always, depth+1, section)
-		d.add(s.Undo, depth+1, "undo")
+		d.add(s.Steps, inner, depth+1, section)
+		d.add(s.Always, inner, depth+1, section)
+		d.add(s.Undo, prefix, depth+1, "undo")
 	}
 }
 
@@ -208,7 +213,7 @@ func (s describedStep) write(b *strings.Builder) {
 		name = strings.Repeat("  ", s.Depth) + "undo: " + s.ID
 	}
 	if s.Group != "" {
-		fmt.Fprintf(b, "  %-22s %-24s %s\n", name, s.Group, s.Title)
+		b.WriteString(strings.TrimRight(fmt.Sprintf("  %-22s %-24s %s", name, strings.TrimSpace(s.Group+" "+s.Playbook), s.Title), " ") + "\n")
 		return
 	}
 	what := s.Kind + "." + s.Operation

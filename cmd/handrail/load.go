@@ -12,6 +12,7 @@ import (
 
 	"github.com/handrail-dev/handrail/cmd/internal/secrets"
 	"github.com/handrail-dev/handrail/engine"
+	"github.com/handrail-dev/handrail/engine/journal"
 	"github.com/handrail-dev/handrail/engine/playbook"
 	"github.com/handrail-dev/handrail/steps"
 	"github.com/handrail-dev/handrail/steps/all"
@@ -30,6 +31,7 @@ type loaded struct {
 	pb     *engine.Playbook
 	src    []byte
 	file   string
+	nested []journal.NestedFile  // that it runs
 	env    *playbook.Environment // nil: none
 	envSrc []byte
 }
@@ -54,11 +56,12 @@ func (a *app) loadFound(f found, env *playbook.Environment) (*loaded, error) {
 	if err != nil {
 		return nil, fmt.Errorf("playbook %s: %w", f.name, err)
 	}
-	pb, err := playbook.Load(f.file, src, a.catalogue(), env)
+	x := a.finder(f)
+	pb, err := playbook.LoadTree(f.file, src, a.catalogue(), env, x.find)
 	if err != nil {
 		return nil, err
 	}
-	return &loaded{pb: pb, src: src, file: f.file, env: env}, nil
+	return &loaded{pb: pb, src: src, file: f.file, nested: x.files(), env: env}, nil
 }
 
 // load finds and loads a playbook and its environment. Mistakes of both are reported together.

@@ -57,7 +57,7 @@ func (a *app) plan(ctx context.Context, name string, g given, offline bool) erro
 }
 
 func (a *app) makePlan(ctx context.Context, l *loaded, inputs engine.Record, offline bool) (*preview.Plan, error) {
-	start := engine.RunStarted{Playbook: l.pb.Name, PlaybookDigest: l.pb.Digest, Inputs: engine.Typed{V: inputs},
+	start := engine.RunStarted{Playbook: l.pb.Name, PlaybookDigest: l.pb.Digest, Nested: l.pb.NestedDigests(), Inputs: engine.Typed{V: inputs},
 		Started: a.now().UTC(), By: a.me(), Version: version, Run: "plan"}
 	if l.env != nil {
 		start.Environment, start.EnvDigest = l.env.Name, l.env.Digest

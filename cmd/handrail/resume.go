@@ -13,7 +13,6 @@ import (
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/engine/journal"
-	"github.com/handrail-dev/handrail/engine/playbook"
 )
 
 // resumeFlags say how a run goes on.
@@ -85,13 +84,13 @@ func (a *app) continueRun(ctx context.Context, typed string, f resumeFlags) (_ *
 		return nil, nil, fmt.Errorf("run %s is %s; there is nothing to go on with", id, state)
 	}
 	var next *correction
-	names := s.loaded.pb.Locks
+	names := s.loaded.pb.EveryLock()
 	if f.file != "" {
 		if next, err = s.correct(ctx, f.file, f.inputs); err != nil {
 			return nil, nil, err
 		}
 		r = next.reach
-		names = slices.Concat(names, next.loaded.pb.Locks)
+		names = slices.Concat(names, next.loaded.pb.EveryLock())
 	}
 	holder := journal.HolderOf(id, s.loaded.pb.Name, store.Path(), s.by, a.now().UTC())
 	if err := a.takeLocks(ctx, store, names, holder, f.patience); err != nil {
@@ -149,21 +148,20 @@ type correction struct {
 
 // correct loads a corrected playbook and finds out whether what has happened fits it. It changes nothing.
 func (s *session) correct(ctx context.Context, file string, inputs []string) (*correction, error) {
-	src, err := readFile(s.app.in(file))
-	if err != nil {
-		return nil, fmt.Errorf("corrected playbook: %w", err)
-	}
-	if bytes.Equal(src, s.loaded.src) {
-		return nil, fmt.Errorf("%s is what the run has already; resume it without --playbook", file)
-	}
-	pb, err := playbook.Load(file, src, s.app.catalogue(), s.loaded.env)
+	next, err := s.app.loadFound(fromDisk(s.app.in(file)), s.loaded.env)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.run.CheckAdoption(pb); err != nil {
+	changed := !bytes.Equal(next.src, s.loaded.src)
+	changesOf(s.loaded.nested, next.nested, func(string, []byte, []byte) { changed = true })
+	if !changed {
+		return nil, fmt.Errorf("%s is what the run has already; resume it without --playbook", file)
+	}
+	if err := s.run.CheckAdoption(next.pb); err != nil {
 		return nil, fmt.Errorf("the run cannot go on under %s: %w", file, err)
 	}
-	next := &loaded{pb: pb, src: src, file: file, env: s.loaded.env, envSrc: s.loaded.envSrc}
+	next.envSrc = s.loaded.envSrc
+	pb := next.pb
 	r, g, err := s.app.reachAgain(ctx, next, s.pinned, inputs)
 	if err != nil {
 		return nil, err
@@ -183,10 +181,14 @@ func (s *session) correct(ctx context.Context, file string, inputs []string) (*c
 // adopt puts a corrected playbook in the place of the one that the run has. The copy is pinned BEFORE the
 // event that speaks of it.
 func (s *session) adopt(c *correction) error {
-	if err := s.journal.Adopt(c.loaded.src); err != nil {
+	if err := s.journal.Adopt(c.loaded.src, c.loaded.nested); err != nil {
 		return err
 	}
 	change := string(diff.Diff("pinned", s.loaded.src, c.loaded.file, c.loaded.src))
+	changesOf(s.loaded.nested, c.loaded.nested, func(name string, old, now []byte) {
+		change += string(diff.Diff("pinned "+name, old, name, now))
+	})
 	s.run, s.loaded = c.run, c.loaded
-	return s.record(engine.PlaybookAdopted{Digest: c.loaded.pb.Digest, Diff: change, By: s.by})
+	pb := c.loaded.pb
+	return s.record(engine.PlaybookAdopted{Digest: pb.Digest, Nested: pb.NestedDigests(), Diff: change, By: s.by})
 }

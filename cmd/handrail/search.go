@@ -15,9 +15,10 @@ import (
 
 // found is a playbook file.
 type found struct {
-	name string // the stem
-	file string // for messages; of a shipped one "shipped/NAME.yaml"
-	read func() ([]byte, error)
+	name    string // the stem
+	file    string // for messages; of a shipped one "shipped/NAME.yaml"
+	shipped bool
+	read    func() ([]byte, error)
 }
 
 // maxFile bounds what is read of a file; the loader refuses less than this with its own words.
@@ -86,7 +87,7 @@ func (a *app) everyPlaybook() ([]found, error) {
 	}
 	for _, f := range shipped {
 		if !seen[stem(f)] {
-			all = append(all, found{name: stem(f), file: "shipped/" + f, read: func() ([]byte, error) { return playbooks.Files.ReadFile(f) }})
+			all = append(all, found{name: stem(f), file: "shipped/" + f, shipped: true, read: func() ([]byte, error) { return playbooks.Files.ReadFile(f) }})
 		}
 	}
 	sort.SliceStable(all, func(i, j int) bool { return all[i].name < all[j].name })

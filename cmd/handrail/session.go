@@ -73,17 +73,17 @@ func (a *app) newRun(ctx context.Context, l *loaded, inputs engine.Record, patie
 	if l.env != nil {
 		s.origin.Environment, s.origin.EnvFile = l.env.Name, l.env.File
 	}
-	pinned := journal.Pinned{Playbook: l.src, Environment: l.envSrc, Inputs: inputs, Origin: s.origin}
+	pinned := journal.Pinned{Playbook: l.src, Nested: l.nested, Environment: l.envSrc, Inputs: inputs, Origin: s.origin}
 	if err := s.create(pinned); err != nil {
 		return nil, err
 	}
 	started := a.now().UTC()
 	id := s.journal.Run()
 	holder := journal.HolderOf(id, l.pb.Name, store.Path(), s.by, started)
-	if err := a.takeLocks(ctx, store, l.pb.Locks, holder, patience); err != nil {
+	if err := a.takeLocks(ctx, store, l.pb.EveryLock(), holder, patience); err != nil {
 		return nil, errors.Join(err, store.Discard(s.journal))
 	}
-	e := engine.RunStarted{Run: id, Playbook: l.pb.Name, PlaybookDigest: l.pb.Digest, Inputs: engine.Typed{V: inputs},
+	e := engine.RunStarted{Run: id, Playbook: l.pb.Name, PlaybookDigest: l.pb.Digest, Nested: l.pb.NestedDigests(), Inputs: engine.Typed{V: inputs},
 		Started: started, By: s.by, Version: version, Environment: s.origin.Environment}
 	if l.env != nil {
 		e.EnvDigest = l.env.Digest
@@ -125,14 +125,15 @@ func (s *session) create(p journal.Pinned) error {
 type told struct {
 	started *engine.RunStarted
 	digest  string // of the playbook that it runs under now
+	nested  map[string]string
 }
 
 func (t *told) hear(e engine.Stamped) {
 	switch e := e.Event.(type) {
 	case engine.RunStarted:
-		t.started, t.digest = &e, e.PlaybookDigest
+		t.started, t.digest, t.nested = &e, e.PlaybookDigest, e.Nested
 	case engine.PlaybookAdopted:
-		t.digest = e.Digest
+		t.digest, t.nested = e.Digest, e.Nested
 	}
 }
 
@@ -157,11 +158,11 @@ func listenTo(id string, replay replayer, also func(engine.Stamped)) (told, erro
 
 // loadPinned loads what a run was started with.
 func (a *app) loadPinned(store *journal.Store, id string, t told) (*loaded, journal.Pinned, error) {
-	pinned, err := store.Pinned(id, t.digest)
+	pinned, err := store.Pinned(id, t.digest, t.nested)
 	if err != nil {
 		return nil, pinned, err
 	}
-	l := &loaded{src: pinned.Playbook, envSrc: pinned.Environment, file: pinned.Origin.Playbook}
+	l := &loaded{src: pinned.Playbook, nested: pinned.Nested, envSrc: pinned.Environment, file: pinned.Origin.Playbook}
 	if pinned.Environment != nil {
 		if l.env, err = playbook.LoadEnvironment(pinned.Origin.EnvFile, pinned.Environment, a.catalogue()); err != nil {
 			return nil, pinned, fmt.Errorf("run %s: its pinned environment does not load: %w", id, err)
@@ -171,7 +172,7 @@ func (a *app) loadPinned(store *journal.Store, id string, t told) (*loaded, jour
 				Err: errors.New("it was changed after the run had started")}
 		}
 	}
-	if l.pb, err = playbook.Load(l.file, l.src, a.catalogue(), l.env); err != nil {
+	if l.pb, err = playbook.LoadTree(l.file, l.src, a.catalogue(), l.env, pinnedFinder(l.nested)); err != nil {
 		return nil, pinned, fmt.Errorf("run %s: its pinned playbook does not load: %w", id, err)
 	}
 	return l, pinned, nil

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 
+	"github.com/hashicorp/go-multierror"
 	"github.com/spf13/cobra"
 
 	"github.com/handrail-dev/handrail/cmd/internal/view"
@@ -48,15 +49,18 @@ func (a *app) validate(paths []string, environment string) error {
 		return envErr
 	}
 	mistakes, wrong := []mistake{}, false
+	told := map[string]bool{}
 	for _, f := range files {
 		err := a.validateOne(f, env)
+		wrong = wrong || err != nil
+		err = untold(err, told)
 		switch {
+		case errors.Is(err, errTold):
 		case err == nil && !a.json():
 			if _, err := fmt.Fprintf(a.stdout, "%s: ok\n", f.file); err != nil {
 				return err
 			}
 		case err != nil:
-			wrong = true
 			mistakes = append(mistakes, mistakesOf(f.file, err)...)
 			if !a.json() {
 				a.complain(err)
@@ -72,6 +76,29 @@ func (a *app) validate(paths []string, environment string) error {
 		return ended(exitWrong)
 	}
 	return nil
+}
+
+// errTold stands for mistakes of which each was told with another file.
+var errTold = errors.New("its mistakes were told already")
+
+// untold leaves out the mistakes that were told already: a playbook may be checked by itself and as a part of
+// those that run it.
+func untold(err error, told map[string]bool) error {
+	found := playbook.Diagnostics(err)
+	if len(found) == 0 {
+		return err
+	}
+	var fresh []error
+	for _, d := range found {
+		if !told[d.Error()] {
+			fresh = append(fresh, d)
+		}
+		told[d.Error()] = true
+	}
+	if len(fresh) == 0 {
+		return errTold
+	}
+	return &multierror.Error{Errors: fresh}
 }
 
 // toValidate lists the files that are meant.

@@ -94,7 +94,7 @@ func TestNoEventIsThereWithoutItsPinnedCopies(t *testing.T) {
 	j := create(t, s)
 	appendAll(t, j, started())
 	after := StoreOn(d.crash(0))
-	if _, err := after.Pinned(testRun, ""); err != nil {
+	if _, err := after.Pinned(testRun, "", nil); err != nil {
 		t.Fatal(err)
 	}
 	r, err := after.Read(testRun)
@@ -190,7 +190,7 @@ func TestAFaultWhileARunIsMade(t *testing.T) {
 		}
 		// Only the hint about the owner may fail without ending it.
 		appendAll(t, j, started())
-		if _, err := StoreOn(d.crash(0)).Pinned(testRun, ""); err != nil {
+		if _, err := StoreOn(d.crash(0)).Pinned(testRun, "", nil); err != nil {
 			t.Fatalf("operation %d: %v", at, err)
 		}
 	}

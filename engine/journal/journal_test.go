@@ -109,12 +109,12 @@ func TestSecretsAreNotPinned(t *testing.T) {
 	if strings.Contains(string(b), "hunter2") {
 		t.Fatalf("the secret is in %s", b)
 	}
-	p, err := s.Pinned(testRun, engine.Digest(string(pinned.Playbook)))
+	p, err := s.Pinned(testRun, engine.Digest(string(pinned.Playbook)), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if string(p.Playbook) != string(pinned.Playbook) || string(p.Environment) != string(pinned.Environment) ||
-		p.Inputs["type"] != "COR" || p.Origin != pinned.Origin {
+		p.Inputs["type"] != "COR" || !reflect.DeepEqual(p.Origin, pinned.Origin) {
 		t.Fatalf("pinned %+v", p)
 	}
 }
@@ -125,7 +125,7 @@ func TestAChangedPinnedCopyIsRefused(t *testing.T) {
 	if err := os.WriteFile(s.Folder(testRun, "playbook.yaml"), []byte("playbook: other\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := s.Pinned(testRun, engine.Digest(string(pinned.Playbook)))
+	_, err := s.Pinned(testRun, engine.Digest(string(pinned.Playbook)), nil)
 	var fault *Fault
 	if !errors.As(err, &fault) {
 		t.Fatalf("error %v", err)
@@ -137,14 +137,71 @@ func TestAnAdoptedPlaybookIsFoundByItsDigest(t *testing.T) {
 	j := create(t, s)
 	corrected := []byte("playbook: p # corrected\n")
 	for range 2 { // a process may die between the copy and the event
-		if err := j.Adopt(corrected); err != nil {
+		if err := j.Adopt(corrected, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
 	closeJournal(t, j)
-	p, err := s.Pinned(testRun, engine.Digest(string(corrected)))
+	p, err := s.Pinned(testRun, engine.Digest(string(corrected)), nil)
 	if err != nil || string(p.Playbook) != string(corrected) {
 		t.Fatalf("%q, %v", p.Playbook, err)
+	}
+}
+
+func TestNestedPlaybooksArePinnedAndAdopted(t *testing.T) {
+	s := OpenStore(t.TempDir())
+	first := NestedFile{Name: "low", File: "/srv/low.yaml", Text: []byte("playbook: low\n")}
+	p := pinned
+	p.Nested = []NestedFile{first}
+	j, err := s.Create(testRun, tester, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := NestedFile{Name: "low", File: "/srv/low.yaml", Text: []byte("playbook: low # corrected\n")}
+	for range 2 { // a process may die between the copies and the event
+		if err := j.Adopt(pinned.Playbook, []NestedFile{second}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closeJournal(t, j)
+	for _, want := range []NestedFile{first, second} {
+		got, err := s.Pinned(testRun, engine.Digest(string(pinned.Playbook)), map[string]string{"low": engine.Digest(string(want.Text))})
+		if err != nil || !reflect.DeepEqual(got.Nested, []NestedFile{want}) {
+			t.Errorf("%+v, %v", got.Nested, err)
+		}
+	}
+	changed, err := filepath.Glob(s.Folder(testRun, "nested.low.*"))
+	if err != nil || len(changed) != 2 {
+		t.Fatalf("%v, %v", changed, err)
+	}
+	if err := os.WriteFile(changed[0], []byte("playbook: other\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(changed[1], []byte("playbook: other\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var fault *Fault
+	if _, err := s.Pinned(testRun, "", map[string]string{"low": engine.Digest(string(first.Text))}); !errors.As(err, &fault) {
+		t.Errorf("a changed copy: %v", err)
+	}
+	if _, err := s.Pinned(testRun, "", map[string]string{"low": engine.Digest("never there")}); !errors.As(err, &fault) {
+		t.Errorf("a missing copy: %v", err)
+	}
+}
+
+func TestADiscardedRunLeavesNothingOfItsPlaybooks(t *testing.T) {
+	s := OpenStore(t.TempDir())
+	p := pinned
+	p.Nested = []NestedFile{{Name: "low", Text: []byte("playbook: low\n")}}
+	j, err := s.Create(testRun, tester, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Discard(j); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(s.Folder(testRun)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the folder is still there: %v", err)
 	}
 }
 

@@ -16,17 +16,26 @@ import (
 // Pinned is what a run was started with. A resume uses these copies, whatever has become of the files.
 type Pinned struct {
 	Playbook    []byte
+	Nested      []NestedFile  // the playbooks that it runs
 	Environment []byte        // nil: none
 	Inputs      engine.Record // secrets by name only
 	Origin      Origin
 }
 
+// NestedFile is the text of a playbook that another one runs.
+type NestedFile struct {
+	Name string // of the playbook
+	File string // where it was found, for messages
+	Text []byte
+}
+
 // Origin says where the pinned copies come from, for messages and relative paths.
 type Origin struct {
-	Playbook    string `json:"playbook"`              // the file
-	Environment string `json:"environment,omitempty"` // its name
-	EnvFile     string `json:"environment_file,omitempty"`
-	Dir         string `json:"dir"` // relative paths are taken against it
+	Playbook    string            `json:"playbook"`              // the file
+	Nested      map[string]string `json:"nested,omitempty"`      // the files of the playbooks that it runs, by name
+	Environment string            `json:"environment,omitempty"` // its name
+	EnvFile     string            `json:"environment_file,omitempty"`
+	Dir         string            `json:"dir"` // relative paths are taken against it
 }
 
 // maxPinned bounds a pinned file; the loader reads no more than 1 MiB.
@@ -43,9 +52,20 @@ func (p Pinned) write(d Disk, id string) error {
 	if err != nil {
 		return fmt.Errorf("inputs: %w", err)
 	}
+	for _, n := range p.Nested {
+		if p.Origin.Nested == nil {
+			p.Origin.Nested = map[string]string{}
+		}
+		p.Origin.Nested[n.Name] = n.File
+	}
 	origin, err := json.Marshal(p.Origin)
 	if err != nil {
 		return err
+	}
+	for _, n := range p.Nested {
+		if err := writeFile(d, inRun(id, nestedFile(n.Name, engine.Digest(string(n.Text)))), n.Text); err != nil {
+			return err
+		}
 	}
 	files := []struct {
 		name string
@@ -63,8 +83,9 @@ func (p Pinned) write(d Disk, id string) error {
 }
 
 // Pinned reads the copies of a run. digest names the playbook that is meant, since a corrected one may
-// have been adopted; empty: the first. A copy that was changed is a [Fault].
-func (s *Store) Pinned(id, digest string) (Pinned, error) {
+// have been adopted; empty: the first. nested are the digests of the playbooks that it runs. A copy that was
+// changed is a [Fault].
+func (s *Store) Pinned(id, digest string, nested map[string]string) (Pinned, error) {
 	d, err := s.existing(id)
 	if err != nil {
 		return Pinned{}, err
@@ -105,28 +126,69 @@ func (s *Store) Pinned(id, digest string) (Pinned, error) {
 	if err != nil {
 		return bad(originFile, err)
 	}
+	names := make([]string, 0, len(nested))
+	for n := range nested {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	for _, n := range names {
+		file := nestedFile(n, nested[n])
+		text, err := readFile(d, inRun(id, file), maxPinned)
+		if err == nil && engine.Digest(string(text)) != nested[n] {
+			err = errors.New("it is not the playbook that the run has: it was changed")
+		}
+		if err != nil {
+			return bad(file, err)
+		}
+		p.Nested = append(p.Nested, NestedFile{Name: n, File: p.Origin.Nested[n], Text: text})
+	}
 	return p, nil
+}
+
+const nestedPrefix = "nested."
+
+// nestedFile is where a nested playbook is pinned. The digest is a part of the name, so that a corrected one stands
+// beside the first.
+func nestedFile(name, digest string) string {
+	return nestedPrefix + name + "." + digest[:min(12, len(digest))] + ".yaml"
 }
 
 func adoptedFile(digest string) string { return "playbook." + digest[:min(12, len(digest))] + ".yaml" }
 
-// Adopt pins a corrected playbook beside the first one. It is on the medium BEFORE the event that
-// adopts it is appended.
-func (j *Journal) Adopt(playbook []byte) error {
-	name := inRun(j.id, adoptedFile(engine.Digest(string(playbook))))
-	err := writeFile(j.disk, name, playbook)
-	if errors.Is(err, fs.ErrExist) { // a process before this one died on the way; its copy may be torn
-		if err = j.disk.Remove(name); err == nil {
-			err = writeFile(j.disk, name, playbook)
-		}
-	}
-	if err == nil {
-		err = syncFolder(j.disk, inRun(j.id, ""))
-	}
-	if err != nil {
+// Adopt pins a corrected playbook, with those that it runs, beside the first one. They are on the medium BEFORE
+// the event that adopts them is appended.
+func (j *Journal) Adopt(playbook []byte, nested []NestedFile) error {
+	fault := func(name string, err error) error {
 		return &Fault{Doing: "pin the corrected playbook", Path: name, Err: err}
 	}
+	name := inRun(j.id, adoptedFile(engine.Digest(string(playbook))))
+	if err := j.pin(name, playbook); err != nil {
+		return fault(name, err)
+	}
+	for _, n := range nested {
+		digest := engine.Digest(string(n.Text))
+		name := inRun(j.id, nestedFile(n.Name, digest))
+		if b, err := readFile(j.disk, name, maxPinned); err == nil && engine.Digest(string(b)) == digest {
+			continue // this one is the same as before
+		}
+		if err := j.pin(name, n.Text); err != nil {
+			return fault(name, err)
+		}
+	}
+	if err := syncFolder(j.disk, inRun(j.id, "")); err != nil {
+		return fault(name, err)
+	}
 	return nil
+}
+
+func (j *Journal) pin(name string, text []byte) error {
+	err := writeFile(j.disk, name, text)
+	if errors.Is(err, fs.ErrExist) { // a process before this one died on the way; its copy may be torn
+		if err = j.disk.Remove(name); err == nil {
+			err = writeFile(j.disk, name, text)
+		}
+	}
+	return err
 }
 
 // logName turns the path of a step into the name of a file that a person can find: every byte that is

@@ -195,6 +195,13 @@ func (s *Store) Discard(j *Journal) error {
 		return fmt.Errorf("run %s has begun; its journal stays", j.id)
 	}
 	err := j.Close()
+	all, e := names(s.disk, inRun(j.id, ""))
+	err = errors.Join(err, e)
+	for _, name := range all {
+		if strings.HasPrefix(name, nestedPrefix) {
+			err = errors.Join(err, s.disk.Remove(inRun(j.id, name)))
+		}
+	}
 	for _, name := range []string{journalFile, headFile, playbookFile, envFile, inputsFile, originFile, inboxFolder, logsFolder, scratchFolder, ""} {
 		if e := s.disk.Remove(inRun(j.id, name)); e != nil && !errors.Is(e, fs.ErrNotExist) {
 			err = errors.Join(err, e)

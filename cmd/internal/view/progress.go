@@ -61,7 +61,7 @@ type Plain struct {
 func NewPlain(w io.Writer, style Style, pb *engine.Playbook) *Plain {
 	p := &Plain{w: w, style: style, begun: map[string]time.Time{}}
 	if pb != nil {
-		pb.EveryStep(func(s *engine.Step) { p.width = max(p.width, min(len(s.ID), 24)) })
+		pb.EachPath(func(path string, _ *engine.Step) { p.width = max(p.width, min(len(path), 24)) })
 	}
 	return p
 }
@@ -171,6 +171,8 @@ func (p *Plain) stepLines(step string, s engine.Stamped) []string {
 	switch e := s.Event.(type) {
 	case engine.StepSkipped:
 		return one("skipped", e.Why)
+	case engine.PlaybookBegun:
+		return one("", "playbook "+e.Playbook+given(e.Inputs))
 	case engine.ItemsListed:
 		return one("", fmt.Sprintf("for each of %d items", len(e.Keys)))
 	case engine.DoneIfAsked:
@@ -213,6 +215,14 @@ func (p *Plain) stepLines(step string, s engine.Stamped) []string {
 		return one(e.State.String(), strings.TrimSpace("asked again "+e.Message+" "+e.Error))
 	}
 	return nil
+}
+
+// given are the inputs of a nested playbook.
+func given(inputs engine.Typed) string {
+	if r, ok := inputs.V.(engine.Record); ok && len(r) > 0 {
+		return " with " + strings.Trim(engine.Text(r), "{}")
+	}
+	return ""
 }
 
 func (p *Plain) finished(e engine.StepFinished, at time.Time) []string {

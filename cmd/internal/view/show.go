@@ -73,14 +73,7 @@ func writeSteps(b *strings.Builder, style Style, s Shown) {
 	for _, v := range views {
 		name := strings.Repeat("  ", v.Depth) + printable(v.Path)
 		word := fmt.Sprintf("%-9s", v.State)
-		what := ""
-		if v.Kind != "" {
-			what = v.Kind + "." + v.Operation
-			if v.Target != "" {
-				what += " on " + v.Target
-			}
-		}
-		line := fmt.Sprintf("  %s %-*s  %-24s  %s", style.state(v.State, word), width, name, what, oneLine(remark(v)))
+		line := fmt.Sprintf("  %s %-*s  %-24s  %s", style.state(v.State, word), width, name, whatOf(v), oneLine(remark(v)))
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 		if v.Tail != "" && v.State == engine.Failed {
 			b.WriteString(indent("            | ", printable(v.Tail)) + "\n")
@@ -89,6 +82,19 @@ func writeSteps(b *strings.Builder, style Style, s Shown) {
 	if hidden > 0 {
 		fmt.Fprintf(b, "  (%d items of loops that need no attention are left out; --all shows them)\n", hidden)
 	}
+}
+
+// whatOf says what a step does; of a block or parallel there is nothing to say.
+func whatOf(v engine.StepView) string {
+	switch {
+	case v.Playbook != "":
+		return "playbook " + v.Playbook
+	case v.Kind == "":
+		return ""
+	case v.Target != "":
+		return v.Kind + "." + v.Operation + " on " + v.Target
+	}
+	return v.Kind + "." + v.Operation
 }
 
 // remark is what there is to say of a step beside its state.
@@ -129,11 +135,7 @@ func Doubts(r *engine.Run) []engine.StepView {
 // writeDoubt says what a person must know to decide about a step in doubt, and what to type.
 func writeDoubt(b *strings.Builder, style Style, run string, v engine.StepView) {
 	fmt.Fprintf(b, "\n%s: it cannot be known whether the effect of step %s happened.\n", style.mark(yellow, "In doubt"), style.mark(bold, v.Path))
-	what := v.Kind + "." + v.Operation
-	if v.Target != "" {
-		what += " on " + v.Target
-	}
-	fmt.Fprintf(b, "  what        %s (%s)\n", what, v.Class)
+	fmt.Fprintf(b, "  what        %s (%s)\n", whatOf(v), v.Class)
 	if v.Title != "" {
 		fmt.Fprintf(b, "              %s\n", v.Title)
 	}
