@@ -19,7 +19,7 @@ func everyEvent() []engine.Event {
 	record := engine.Typed{V: engine.Record{"n": int64(1), "key": engine.NewSecret("key", "hunter2")}}
 	when := noon.Add(time.Hour)
 	return []engine.Event{
-		engine.RunStarted{Run: testRun, Playbook: "p", PlaybookDigest: "d1", Environment: "staging", EnvDigest: "d2",
+		engine.RunStarted{Run: testRun, Playbook: "p", PlaybookDigest: "d1", Nested: map[string]string{"low": "d6"}, Environment: "staging", EnvDigest: "d2",
 			Inputs: record, Started: noon, By: tester, Version: "v1"},
 		engine.VarsSet{Vars: record},
 		engine.Entered{Step: "group"},
@@ -40,13 +40,14 @@ func everyEvent() []engine.Event {
 		engine.ApprovalRefused{Step: "sure", By: tester, Because: "no", Expired: true},
 		engine.AskedAgain{Step: "proof", State: engine.Degraded, Error: "e", Message: "m", Result: record, Withheld: true},
 		engine.MemoryChecked{Lost: []string{"each[a]"}, Evidence: []string{"the marker is gone"}},
-		engine.PlaybookAdopted{Digest: "d5", Diff: "-a\n+b\n", By: tester},
+		engine.PlaybookAdopted{Digest: "d5", Nested: map[string]string{"low": "d7"}, Diff: "-a\n+b\n", By: tester},
 		engine.Repaired{Bytes: 9, Kept: "journal.jsonl.1.broken"},
 		engine.RunPaused{State: engine.Waiting, Reason: "for a person"},
 		engine.RunResumed{By: tester, Epoch: 3},
 		engine.CancelAsked{By: tester, Undo: true},
 		engine.PhaseEntered{Phase: engine.PhaseUndo, Steps: []string{"each[a]"}, Final: engine.RunUndone, Round: 2},
 		engine.RunFinished{State: engine.RunDegraded, Outputs: record, Error: "e"},
+		engine.PlaybookBegun{Step: "low", Playbook: "low", Inputs: record, Vars: record, Withheld: true},
 	}
 }
 

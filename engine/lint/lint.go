@@ -56,7 +56,11 @@ func headOf(file, src string) engine.Pos {
 	return engine.Pos{File: file, Line: 1, Column: 1}
 }
 
+// add notes a finding. One about a step of a playbook that this one runs is noted where that one is checked.
 func (c *check) add(rule engine.Rule, s *engine.Step, format string, args ...any) {
+	if s != nil && s.Pos.File != c.pb.File {
+		return
+	}
 	f := engine.Finding{Rule: rule, Step: s, Message: fmt.Sprintf(format, args...), Pos: c.head}
 	if s != nil {
 		f.Pos = s.Pos
@@ -210,6 +214,8 @@ func longest(list []*engine.Step, before, rto time.Duration, over **engine.Step,
 		switch s.Group {
 		case engine.NoGroup:
 			at += atMost(s)
+		case engine.PlaybookGroup:
+			at = longest(s.Steps, at, rto, nil)
 		case engine.BlockGroup:
 			at = longest(s.Steps, at, rto, over, upTo...)
 		case engine.ParallelGroup:
@@ -238,7 +244,7 @@ func atMost(s *engine.Step) time.Duration {
 }
 
 func (c *check) lock() {
-	if len(c.pb.Locks) > 0 {
+	if len(c.pb.EveryLock()) > 0 {
 		return
 	}
 	for _, s := range inOrder(c.pb.Steps) {

@@ -15,14 +15,18 @@ var (
 // secrets looks for secrets that are written out in the parameters of steps and the settings of targets.
 func (c *check) secrets() {
 	for _, t := range c.pb.Targets {
-		if t.Settings != nil {
+		if t.Settings != nil && t.Pos.File == c.pb.File {
 			for _, name := range written("", *t.Settings) {
 				c.found = append(c.found, engine.Finding{Rule: engine.RuleClear, Pos: t.Pos, Message: "the " + name + " of target " + t.Name + " is written out"})
 			}
 		}
 	}
 	c.pb.EveryStep(func(s *engine.Step) {
-		for _, name := range written("", s.Params) {
+		params := s.Params
+		if s.Nested != nil {
+			params = engine.Template{Fields: s.Nested.Inputs}
+		}
+		for _, name := range written("", params) {
 			c.add(engine.RuleClear, s, "the %s is written out", name)
 		}
 	})
