@@ -4,7 +4,10 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"github.com/handrail-dev/handrail/engine"
 )
 
 // What is not the id of a run leads nowhere, and neither does a link out of the state folder.
@@ -35,7 +38,7 @@ func TestIDsAndLinksDoNotLeadOutOfTheStateFolder(t *testing.T) {
 		if _, err := s.Read(id); err == nil {
 			t.Errorf("the journal of %q was read", id)
 		}
-		if _, err := s.Pinned(id, ""); err == nil {
+		if _, err := s.Pinned(id, "", nil); err == nil {
 			t.Errorf("the copies of %q were read", id)
 		}
 		if _, err := s.Head(id); err == nil {
@@ -47,6 +50,9 @@ func TestIDsAndLinksDoNotLeadOutOfTheStateFolder(t *testing.T) {
 		if got, err := s.Resolve(id); got != linked && !errors.Is(err, ErrNoRun) {
 			t.Errorf("%q means %s, %v", id, got, err)
 		}
+	}
+	if _, err := s.Pinned(testRun, "", map[string]string{"x/../../../outside/nested": engine.Digest("x")}); err == nil || !strings.Contains(err.Error(), "cannot be the name of a playbook") {
+		t.Errorf("a copy outside of the run was looked for: %v", err)
 	}
 	if left, err := os.ReadDir(filepath.Join(outside, "inbox")); err != nil || len(left) > 0 {
 		t.Errorf("outside there is now %v, %v", left, err)

@@ -133,6 +133,9 @@ func (s *Store) Pinned(id, digest string, nested map[string]string) (Pinned, err
 	sort.Strings(names)
 	for _, n := range names {
 		file := nestedFile(n, nested[n])
+		if strings.ContainsAny(file, "/\\\x00") { // no loader has made such a name
+			return bad(originFile, fmt.Errorf("%q cannot be the name of a playbook", n))
+		}
 		text, err := readFile(d, inRun(id, file), maxPinned)
 		if err == nil && engine.Digest(string(text)) != nested[n] {
 			err = errors.New("it is not the playbook that the run has: it was changed")
