@@ -88,7 +88,8 @@ func (r *Run) reopenLeaf(n *node) {
 		return
 	}
 	class := n.class()
-	if n.state == Failed && n.effect == EffectStands && !class.Repeatable() && class != ClassPerson {
+	resumes := n.def.Operation != nil && n.def.Operation.Resumes
+	if n.state == Failed && n.effect == EffectStands && !class.Repeatable() && class != ClassPerson && !resumes {
 		n.phase, n.state = phaseDoubt, InDoubt
 		r.doubts++
 		n.words().evidence = append(n.words().evidence, "the effect stands: "+n.words().err)

@@ -105,6 +105,9 @@ type Operation struct {
 	ExpectInside bool
 	// Prepares: the target is looked at before the intent is recorded (see Prepared).
 	Prepares bool
+	// Resumes: it keeps its place on the target, committed together with each part of its effect. So an
+	// attempt that failed half-way may be made again although what it did stands: it goes on behind that.
+	Resumes bool
 	// Waits: it lasts until the world has changed, so a dry-run never executes it, only previews it.
 	Waits bool
 	// Role says what it is to the safety of data.

@@ -99,7 +99,7 @@ func (r *Run) again(n *node, c Execute, e StepFinished, jitter float64) (time.Du
 	if e.State != Failed || c.Attempt >= n.def.Retry.Attempts || r.cancel != nil {
 		return 0, false
 	}
-	if e.Effect != EffectNone && !c.Class.Repeatable() {
+	if e.Effect != EffectNone && !c.Class.Repeatable() && !n.def.Operation.Resumes {
 		return 0, false
 	}
 	pause := n.def.Retry.Min

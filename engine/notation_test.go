@@ -168,6 +168,8 @@ func parseOption(t *testing.T, s *Step, opt string) {
 		s.DoneIf = []*Probe{{Kind: "read", Op: "do"}}
 	case "prepares":
 		s.Operation.Prepares = true
+	case "resumes":
+		s.Operation.Resumes = true
 	case "grades":
 		s.Operation.Grades = true
 	case "inside":

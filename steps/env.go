@@ -51,6 +51,15 @@ func (e *Env) Note(v engine.Value) error {
 // Progress shows how far the operation has come.
 func (e *Env) Progress(done, total int64, unit string) { e.attendant.Progress(done, total, unit) }
 
+// Draining is closed when an effect made of parts should stop between two of them; nil, which is never
+// closed, where nobody says so.
+func (e *Env) Draining() <-chan struct{} {
+	if d, ok := e.attendant.(engine.Drainer); ok {
+		return d.Draining()
+	}
+	return nil
+}
+
 // Output takes what the operation writes, for the step's log.
 func (e *Env) Output() io.Writer { return e.attendant }
 

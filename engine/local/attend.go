@@ -20,6 +20,7 @@ const progressEvery = 50 * time.Millisecond
 type attendant struct {
 	loop      *loop
 	ctx       context.Context // of the command; it lives exactly as long as the attendant
+	drain     <-chan struct{}
 	step      string
 	sensitive bool
 
@@ -30,7 +31,13 @@ type attendant struct {
 	closed bool
 }
 
-var _ engine.Attendant = (*attendant)(nil)
+var (
+	_ engine.Attendant = (*attendant)(nil)
+	_ engine.Drainer   = (*attendant)(nil)
+)
+
+// Draining is closed when the command should stop where another attempt can go on.
+func (a *attendant) Draining() <-chan struct{} { return a.drain }
 
 // Note hands the note to the owner of the run and waits until it is durable.
 func (a *attendant) Note(v engine.Value) error {

@@ -43,11 +43,22 @@ type task struct {
 	id      int
 	command engine.Command
 	cancel  context.CancelFunc
+	// drain is closed when the command should stop at the next place behind which it can go on.
+	drain    chan struct{}
+	draining bool
 	// cut: it has no effect and was ended before its answer; what it says is not recorded.
 	cut bool
 }
 
+func (t *task) ask() {
+	if !t.draining {
+		t.draining = true
+		close(t.drain)
+	}
+}
+
 func (t *task) end() {
+	t.ask()
 	t.cut = t.cut || !hasEffect(t.command)
 	t.cancel()
 }
@@ -233,6 +244,9 @@ func (l *loop) serve(req Request) error {
 		return err
 	}
 	req.Done(nil)
+	if _, ok := e.(engine.CancelAsked); ok {
+		l.askAll()
+	}
 	l.dropUnwanted()
 	return nil
 }
@@ -240,10 +254,19 @@ func (l *loop) serve(req Request) error {
 func (l *loop) signal(s Signal) {
 	l.drain, l.reason = true, "stopped by a signal"
 	l.endReads()
+	l.askAll()
 	if s == Abort {
 		for _, t := range l.live {
 			t.end()
 		}
+	}
+}
+
+// askAll asks what has an effect to stop where another attempt can go on. What knows no such place ends
+// by itself.
+func (l *loop) askAll() {
+	for _, t := range l.live {
+		t.ask()
 	}
 }
 

@@ -301,3 +301,43 @@ type counter struct{ n int }
 
 func (c *counter) Write(p []byte) (int, error) { c.n += len(p); return len(p), nil }
 func (c *counter) Close() error                { return nil }
+
+// TestAnEffectMadeOfPartsIsAskedToStop: when the process ends, nothing of it is recorded, so the next process
+// finds it cut off; when the run is cancelled, it has failed.
+func TestAnEffectMadeOfPartsIsAskedToStop(t *testing.T) {
+	parts := func(begun chan<- struct{}) func(context.Context, engine.Execute, engine.Attendant) engine.Outcome {
+		return func(ctx context.Context, _ engine.Execute, a engine.Attendant) engine.Outcome {
+			close(begun)
+			<-a.(engine.Drainer).Draining()
+			if ctx.Err() != nil {
+				t.Error("it was cut short as well")
+			}
+			return engine.Outcome{Stopped: true, Err: "stopped between two parts", Effect: engine.EffectStands}
+		}
+	}
+	t.Run("the process ends", func(t *testing.T) {
+		signals, begun := make(chan local.Signal), make(chan struct{})
+		d := &diary{do: map[string]func(context.Context, engine.Execute, engine.Attendant) engine.Outcome{"a": parts(begun)}}
+		driver := driverOf(t, d, step("a", engine.ClassTransactional))
+		driver.Signals = signals
+		go func() { <-begun; signals <- local.Drain }()
+		if state, err := driver.Drive(t.Context()); err != nil || state != engine.Interrupted {
+			t.Fatal(state, err)
+		}
+		d.expect(t, "sync [intended a]", "execute a", "sync [run_paused]")
+	})
+	t.Run("the run is cancelled", func(t *testing.T) {
+		requests, begun := make(chan local.Request), make(chan struct{})
+		d := &diary{do: map[string]func(context.Context, engine.Execute, engine.Attendant) engine.Outcome{"a": parts(begun)}}
+		driver := driverOf(t, d, step("a", engine.ClassTransactional))
+		driver.Requests = requests
+		go func() {
+			<-begun
+			requests <- local.Request{Done: func(error) {}, Event: func(*engine.Run, time.Time) (engine.Event, error) { return engine.CancelAsked{}, nil }}
+		}()
+		if state, err := driver.Drive(t.Context()); err != nil || state != engine.RunCancelled {
+			t.Fatal(state, err)
+		}
+		d.expect(t, "sync [intended a]", "execute a", "sync [cancel_asked]", "sync [finished a, run_finished]")
+	})
+}

@@ -13,19 +13,20 @@ func (l *loop) start(ctx context.Context, c engine.Command) {
 	ctx, cancel := context.WithCancel(ctx)
 	l.serial++
 	id := l.serial
-	l.live[id] = &task{id: id, command: c, cancel: cancel}
+	t := &task{id: id, command: c, cancel: cancel, drain: make(chan struct{})}
+	l.live[id] = t
 	l.observe(Notice{Started: c})
-	work := l.worker(ctx, c)
+	work := l.worker(ctx, c, t.drain)
 	go func() { l.answers <- answer{task: id, events: work()} }()
 }
 
 type eventsOf = func(*engine.Run) []engine.Event
 
 // worker is what the goroutine of a command does. What it returns is called by the owner of the run.
-func (l *loop) worker(ctx context.Context, c engine.Command) func() eventsOf {
+func (l *loop) worker(ctx context.Context, c engine.Command, drain <-chan struct{}) func() eventsOf {
 	switch c := c.(type) {
 	case engine.Execute:
-		return func() eventsOf { return l.execute(ctx, c) }
+		return func() eventsOf { return l.execute(ctx, c, drain) }
 	case engine.AskDoneIf:
 		return func() eventsOf { return l.askDoneIf(ctx, c) }
 	case engine.Prepare:
@@ -56,10 +57,10 @@ func just(events ...engine.Event) eventsOf {
 // errTimeout is the cause of a context that ended because the step's own timeout did.
 var errTimeout = errors.New("the step's timeout ended")
 
-func (l *loop) execute(ctx context.Context, c engine.Execute) eventsOf {
+func (l *loop) execute(ctx context.Context, c engine.Execute, drain <-chan struct{}) eventsOf {
 	ctx, cancel := l.within(ctx, c.Timeout)
 	defer cancel()
-	a := &attendant{loop: l, ctx: ctx, step: c.Step, sensitive: c.Sensitive}
+	a := &attendant{loop: l, ctx: ctx, drain: drain, step: c.Step, sensitive: c.Sensitive}
 	o := l.Executor.Execute(ctx, c, a)
 	a.close()
 	if o.Tail == "" && o.Err != "" {
@@ -70,7 +71,12 @@ func (l *loop) execute(ctx context.Context, c engine.Execute) eventsOf {
 	}
 	o = l.maskOutcome(o)
 	jitter := l.Random()
-	return func(r *engine.Run) []engine.Event { return []engine.Event{r.Judge(c, o, jitter)} }
+	return func(r *engine.Run) []engine.Event {
+		if o.Stopped && l.drain {
+			return nil // it is under way still, for the process that takes the run over
+		}
+		return []engine.Event{r.Judge(c, o, jitter)}
+	}
 }
 
 func (l *loop) askDoneIf(ctx context.Context, c engine.AskDoneIf) eventsOf {

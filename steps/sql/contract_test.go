@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"modernc.org/sqlite"
 
@@ -138,6 +139,13 @@ func grounds(t *testing.T, f func(t *testing.T, g ground)) {
 	t.Run("sqlite", func(t *testing.T) { f(t, sqliteGround(t)) })
 }
 
+// moving is a move with one parameter that is another.
+func moving(key string, v engine.Value) engine.Record {
+	r := engine.Record{"move": "stock", "to": "sold", "where": "n <= 10"}
+	r[key] = v
+	return r
+}
+
 func TestContract(t *testing.T) {
 	grounds(t, func(t *testing.T, g ground) {
 		setup := func(t testing.TB) {
@@ -217,6 +225,31 @@ func TestContract(t *testing.T) {
 				}},
 			{Operation: "script", Name: "script of DDL", Params: set("script", "CREATE TABLE other (a INT); INSERT INTO other VALUES (1)", nil), Setup: setup, Fingerprint: look,
 				Effect: func() int { return len(g.tables(t)) - 1 }},
+			{Operation: "move", Params: engine.Record{"move": "stock", "to": "sold", "where": "n <= :most AND (note IS NULL OR note <> :token)", "args": engine.Record{"most": int64(10), "token": secret}},
+				Setup: func(t testing.TB) {
+					setup(t)
+					g.must(t, "CREATE TABLE sold (id INTEGER PRIMARY KEY, n INTEGER NOT NULL, note VARCHAR(100))")
+				},
+				Fingerprint: look, Effect: func() int { return len(strings.Split(look(), "sold:\n[{1 true} {10 true} {a true}]")) - 1 },
+				Bad: []steptest.Bad{
+					{Params: moving("where", ""), Path: "where"},
+					{Params: moving("where", "n < 10) OR (1 = 1"), Path: "where"},
+					{Params: moving("where", "n < 10; DELETE FROM stock"), Path: "where"},
+					{Params: moving("where", "n < :x"), Path: "where"},
+					{Params: moving("where", "note < NOW()"), Path: "where"},
+					{Params: moving("where", "note < current_date"), Path: "where"},
+					{Params: moving("where", "SLEEP(1) = 0"), Path: "where"},
+					{Params: moving("args", engine.Record{"x": int64(1)}), Path: "args.x"},
+					{Params: moving("move", "stock; DROP TABLE stock"), Path: "move"},
+					{Params: moving("to", "a.b.c"), Path: "to"},
+					{Params: moving("batch", int64(0)), Path: "batch"},
+					{Params: moving("batch", int64(10_001)), Path: "batch"},
+					{Params: moving("limit", int64(-1)), Path: "limit"},
+					{Params: moving("max_threads_running", int64(-1)), Path: "max_threads_running"},
+					{Params: moving("pause", -time.Second), Path: "pause"},
+					{Params: moving("nice", -0.5), Path: "nice"},
+					{Params: moving("columns", engine.List{}), Path: "columns"},
+				}},
 			{Operation: "export", Params: engine.Record{"export": "SELECT * FROM stock ORDER BY id", "to": "out.csv"}, Dir: dir,
 				Setup:       func(t testing.TB) { setup(t); _ = os.Remove(filepath.Join(dir, "out.csv")) },
 				Fingerprint: func() string { return look() + file() }, Effect: func() int { return strings.Count(file(), "id,n,note") },

@@ -10,6 +10,7 @@ import (
 
 // dialect is what differs from server to server.
 type dialect interface {
+	walker
 	grammar() statement.Grammar
 	// quote makes a name safe to stand in a statement.
 	quote(name string) string

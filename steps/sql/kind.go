@@ -151,6 +151,7 @@ func operations() []engine.Operation {
 			Params: steps.Params[restoreParams](), Judge: judgeRestore, Result: restoreResult(),
 			Example: `{id: restored, sql: {restore: /backups/latest.sql.zst, safety: "/backups/before-${{ run.id }}.sql.zst"}, wipes: true, timeout: 1h}`,
 		},
+		moveOperation(),
 	}
 }
 
@@ -171,6 +172,8 @@ func (*Kind) Decode(operation string, params engine.Record) (steps.Operation, er
 		return decodeDump(params)
 	case "restore":
 		return decodeRestore(params)
+	case "move":
+		return decodeMove(params)
 	}
 	return nil, fmt.Errorf("sql has no operation %s", operation)
 }

@@ -25,6 +25,8 @@ const (
 	stateBegun  state = "begun"
 	stateDone   state = "done"
 	stateFenced state = "fenced"
+	// statePart is that of an effect made of parts; its result says which of them are committed.
+	statePart state = "part"
 )
 
 // marker is the row of one token.
@@ -127,7 +129,10 @@ func (m *markers) set(ctx context.Context, s *session, to state, result string, 
 	}
 	n, err := done.RowsAffected()
 	if err == nil && n != 1 {
-		err = fmt.Errorf("the marker of this step was changed by somebody else meanwhile")
+		err = errors.New("the marker of this step was changed by somebody else meanwhile")
+		if now, asked := m.read(ctx, s); asked == nil && now.epoch > int64(m.epoch) {
+			err = fmt.Errorf("this run was taken over by another engine (its turn %d, this one's %d)", now.epoch, m.epoch)
+		}
 	}
 	if err != nil {
 		return &fault{where: m.c.where, doing: "write the marker of this step", reach: refused, said: err.Error(), cause: err}

@@ -242,7 +242,7 @@ func (*mysqlDialect) markerTable(name string) string {
 	return "CREATE TABLE IF NOT EXISTS " + name + ` (
   token VARBINARY(255) NOT NULL PRIMARY KEY COMMENT 'run / step / item',
   epoch BIGINT NOT NULL COMMENT 'how often the run was taken over',
-  state VARCHAR(8) CHARACTER SET ascii NOT NULL COMMENT 'begun, done, fenced; only done proves',
+  state VARCHAR(8) CHARACTER SET ascii NOT NULL COMMENT 'begun, part, done, fenced; only done proves',
   result LONGTEXT CHARACTER SET utf8mb4 NULL,
   at DATETIME(6) NOT NULL COMMENT 'UTC'
 ) ENGINE=InnoDB COMMENT='Handrail: which effects have happened'`

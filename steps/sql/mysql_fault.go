@@ -40,6 +40,7 @@ var mysqlFaults = map[uint16]struct {
 	1317: {stopped, "the statement was interrupted"},
 	1969: {stopped, "the statement ran into the server's limit of time (max_statement_time)"},
 	3024: {stopped, "the statement ran into the server's limit of time (max_execution_time)"},
+	1665: {plainFault, "it logs statements (binlog_format=STATEMENT), which cannot be told apart under READ COMMITTED; set binlog_format to MIXED or ROW"},
 	1298: {earlyFault, "it does not know the time zone; load its zone tables with mysql_tzinfo_to_sql, or take `timezone` out of the target's settings"},
 	1451: {plainFault, "other rows refer to this one by a foreign key"},
 	1452: {plainFault, "the row that a foreign key refers to is not there"},

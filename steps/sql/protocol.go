@@ -109,7 +109,7 @@ func (p *protocol) open(ctx context.Context) (engine.Outcome, bool) {
 	case f.newer > 0:
 		return p.abort(ctx, fmt.Errorf("%s: this run was taken over by another engine (its turn %d, this one's %d); nothing was done", p.c.where, f.newer, p.mark.epoch)), true
 	case f.done != nil:
-		if o := p.rollback(ctx); o != nil {
+		if o := p.s.rollback(ctx); o != nil {
 			return failure(o), true
 		}
 		result, err := decodeResult(f.done.result)
@@ -118,7 +118,7 @@ func (p *protocol) open(ctx context.Context) (engine.Outcome, bool) {
 		}
 		return engine.Outcome{Result: result}, true
 	case f.begun != nil:
-		_ = p.rollback(ctx) // nothing was written
+		_ = p.s.rollback(ctx) // nothing was written
 		return engine.Outcome{Err: "an earlier attempt committed before its end", Effect: engine.EffectUnknown, InDoubt: true, Evidence: begunEvidence(p.c, p.mark.table, *f.begun)}, true
 	}
 	return engine.Outcome{}, false
@@ -242,7 +242,7 @@ func (p *protocol) stands(ctx context.Context, i int) (engine.Outcome, bool) {
 	case !is(err, gonePoint):
 		return p.abort(ctx, err), true
 	}
-	_ = p.rollback(ctx) // of whatever was begun AFTER the commit; the connection is closed if it fails
+	_ = p.s.rollback(ctx) // of whatever was begun AFTER the commit; the connection is closed if it fails
 	return engine.Outcome{
 		Err:    fmt.Sprintf("%s: %s committed by itself in the middle of the transaction; what was done up to there stands, the rest was not done", p.c.where, e.doing()),
 		Effect: engine.EffectUnknown, InDoubt: true,
@@ -294,30 +294,16 @@ func (p *protocol) close(ctx context.Context) engine.Outcome {
 	}
 	err = p.c.faultOf("commit", err)
 	if !p.c.d.holds() {
-		_ = p.rollback(ctx) // a COMMIT that SQLite refuses leaves the transaction open
+		_ = p.s.rollback(ctx) // a COMMIT that SQLite refuses leaves the transaction open
 	}
 	p.s.lost = true // its state is not known
 	return p.found(ctx, err)
 }
 
-// rollback takes back what was done.
-func (p *protocol) rollback(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.c.patience)
-	defer cancel()
-	_, err := p.s.conn.ExecContext(ctx, "ROLLBACK")
-	if err != nil && !p.c.d.holds() && reachOf(p.c.faultOf("", err)) == refused {
-		return nil // SQLite has rolled back by itself
-	}
-	if err != nil {
-		p.s.lost = true
-	}
-	return err
-}
-
 // abort ends a transaction that failed BEFORE its COMMIT, and says what of it stands.
 func (p *protocol) abort(ctx context.Context, cause error) engine.Outcome {
 	if !p.s.lost {
-		_ = p.rollback(ctx) // if it fails the connection is lost, and that ends the transaction too
+		_ = p.s.rollback(ctx) // if it fails the connection is lost, and that ends the transaction too
 	}
 	o := failure(cause)
 	switch {

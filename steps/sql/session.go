@@ -159,6 +159,20 @@ func (s *session) exec(ctx context.Context, doing, text string, args ...any) (re
 	return result, err
 }
 
+// rollback takes back what the transaction has done.
+func (s *session) rollback(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.c.patience)
+	defer cancel()
+	_, err := s.conn.ExecContext(ctx, "ROLLBACK")
+	if err != nil && !s.c.d.holds() && reachOf(s.c.faultOf("", err)) == refused {
+		return nil // SQLite has rolled back by itself
+	}
+	if err != nil {
+		s.lost = true
+	}
+	return err
+}
+
 // rows reads a few rows of the server's own catalogue.
 func (s *session) rows(ctx context.Context, doing, text string, args ...any) (out [][]any, err error) {
 	err = s.do(ctx, doing, func(ctx context.Context) error {

@@ -15,6 +15,10 @@ import (
 type Recorder struct {
 	// OnNote, if set, is called with each note BEFORE it is kept; its error is Note's.
 	OnNote func(engine.Value) error
+	// OnProgress, if set, is called with each report AFTER it is kept.
+	OnProgress func(Progress)
+	// Drain is closed by a test that asks the operation to stop between two parts of its effect.
+	Drain chan struct{}
 
 	mu       sync.Mutex
 	notes    []engine.Value
@@ -48,11 +52,17 @@ func (r *Recorder) Note(v engine.Value) error {
 	return nil
 }
 
+// Draining gives Drain.
+func (r *Recorder) Draining() <-chan struct{} { return r.Drain }
+
 // Progress keeps a report.
 func (r *Recorder) Progress(done, total int64, unit string) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.progress = append(r.progress, Progress{done, total, unit})
+	r.mu.Unlock()
+	if r.OnProgress != nil {
+		r.OnProgress(Progress{done, total, unit})
+	}
 }
 
 // Write keeps the first mebibyte of the output and counts the rest.
