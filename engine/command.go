@@ -88,8 +88,8 @@ type Outcome struct {
 	Evidence []string
 	// Transient: the same attempt may well succeed a moment later (a deadlock, a refused connection).
 	Transient bool
-	// Stopped: it was asked to stop (see [Drainer]), and did so at a place behind which another attempt
-	// goes on. A process that ends records nothing of it: to the next one the attempt was cut off.
+	// Stopped: it was asked to stop, because the process ends or the run was cancelled, and did so at a
+	// place behind which another attempt goes on. A process that ends records nothing of it: to the next one the attempt was cut off.
 	Stopped bool
 	// Grade and Message are for operations that grade.
 	Grade   Grade
@@ -128,7 +128,3 @@ type Attendant interface {
 	// Write takes the output of the operation, for its log. Secrets are masked behind it.
 	Write(p []byte) (int, error)
 }
-
-// Drainer is an Attendant that tells a long effect made of parts when it should stop between two of
-// them: the process ends, or the run was cancelled. A context that ends would cut a part short.
-type Drainer interface{ Draining() <-chan struct{} }

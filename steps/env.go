@@ -51,10 +51,14 @@ func (e *Env) Note(v engine.Value) error {
 // Progress shows how far the operation has come.
 func (e *Env) Progress(done, total int64, unit string) { e.attendant.Progress(done, total, unit) }
 
+// Drainer is an attendant that tells a long effect made of parts when it should stop between two of them:
+// the process ends, or the run was cancelled. A context that ends would cut a part short.
+type Drainer interface{ Draining() <-chan struct{} }
+
 // Draining is closed when an effect made of parts should stop between two of them; nil, which is never
 // closed, where nobody says so.
 func (e *Env) Draining() <-chan struct{} {
-	if d, ok := e.attendant.(engine.Drainer); ok {
+	if d, ok := e.attendant.(Drainer); ok {
 		return d.Draining()
 	}
 	return nil

@@ -31,12 +31,10 @@ type attendant struct {
 	closed bool
 }
 
-var (
-	_ engine.Attendant = (*attendant)(nil)
-	_ engine.Drainer   = (*attendant)(nil)
-)
+var _ engine.Attendant = (*attendant)(nil)
 
-// Draining is closed when the command should stop where another attempt can go on.
+// Draining is closed when the command should stop where another attempt can go on. Operations find it by
+// asking for it.
 func (a *attendant) Draining() <-chan struct{} { return a.drain }
 
 // Note hands the note to the owner of the run and waits until it is durable.

@@ -308,7 +308,7 @@ func TestAnEffectMadeOfPartsIsAskedToStop(t *testing.T) {
 	parts := func(begun chan<- struct{}) func(context.Context, engine.Execute, engine.Attendant) engine.Outcome {
 		return func(ctx context.Context, _ engine.Execute, a engine.Attendant) engine.Outcome {
 			close(begun)
-			<-a.(engine.Drainer).Draining()
+			<-a.(interface{ Draining() <-chan struct{} }).Draining()
 			if ctx.Err() != nil {
 				t.Error("it was cut short as well")
 			}

@@ -71,6 +71,13 @@ func (r *relay) cutAll() {
 	}
 }
 
+// cutSoFar is how many lines were cut at a word.
+func (r *relay) cutSoFar() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.cut
+}
+
 func (r *relay) letIn() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

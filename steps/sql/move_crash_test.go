@@ -52,9 +52,9 @@ func TestMoveThatIsCutAtEachOfItsStatements(t *testing.T) {
 						r.cutAt(word, deliver, false)
 					}
 				})
-				cut := r.cut
+				cut := r.cutSoFar()
 				o := s.execute(t.Context())
-				if r.cut == cut {
+				if r.cutSoFar() == cut {
 					t.Fatal("nothing was cut")
 				}
 				failed(t, o, engine.EffectStands, "lost", "resume goes on behind them")
