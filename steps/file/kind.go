@@ -54,7 +54,8 @@ func reading() []engine.Operation {
 			result("modified", engine.TypeTime, "When it was written to last; null when absent."),
 			result("age", engine.TypeDuration, "How long ago that was; null when absent."),
 			result("link", engine.TypeText, "What the path says, if it is a symbolic link; else null."),
-			result("free", engine.TypeInteger, "Bytes that are free on its file system; null when absent.")),
+			result("free", engine.TypeInteger, "Bytes that are free on its file system; null when absent."),
+			result("used_percent", engine.TypeInteger, "How full its file system is, as df says it; null when absent.")),
 		read("checksum", "Reads a file and says its SHA-256, and whether a checksum file (NAME.sha256) or manifest (NAME.manifest.json) beside it agrees. "+
 			"Fails if the file is written to meanwhile.", steps.Params[checksumParams](),
 			`{id: sum, file: {checksum: /backups/latest.tar.zst}, expect: proven}`,

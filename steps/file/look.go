@@ -41,7 +41,7 @@ func (p *statParams) read(_ context.Context, s site) (engine.Record, error) {
 		return nil, err
 	}
 	r := engine.Record{"path": path, "exists": false, "type": "absent", "size": nil, "mode": nil, "uid": nil, "gid": nil,
-		"modified": nil, "age": nil, "link": nil, "free": nil}
+		"modified": nil, "age": nil, "link": nil, "free": nil, "used_percent": nil}
 	if link, err := s.Readlink(path); err == nil {
 		r["link"] = link
 	}
@@ -73,7 +73,11 @@ func (p *statParams) read(_ context.Context, s site) (engine.Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	r["free"] = free
+	used, err := s.Used(folder)
+	if err != nil {
+		return nil, err
+	}
+	r["free"], r["used_percent"] = free, used
 	return r, nil
 }
 

@@ -287,7 +287,7 @@ func TestLooking(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := newStep(t, dir, "stat", "a").mustDo()
-	if s["exists"] != true || s["type"] != "file" || s["size"] != int64(4) || s["mode"] != "0640" || s["age"].(time.Duration) < 47*time.Hour || s["free"].(int64) <= 0 {
+	if s["exists"] != true || s["type"] != "file" || s["size"] != int64(4) || s["mode"] != "0640" || s["age"].(time.Duration) < 47*time.Hour || s["free"].(int64) <= 0 || s["used_percent"].(int64) < 0 || s["used_percent"].(int64) > 100 {
 		t.Errorf("%v", s)
 	}
 	if s := newStep(t, dir, "stat", "."); s.mustDo()["type"] != "folder" {

@@ -11,9 +11,9 @@ import (
 
 // gone are names that newer servers do not have, or under which there is often nothing.
 var gone = map[string]string{
-	"innodb_lock_waits": "MySQL 8 has no information_schema.innodb_lock_waits; there it is performance_schema.data_lock_waits",
-	"innodb_locks":      "MySQL 8 has no information_schema.innodb_locks; there it is performance_schema.data_locks",
-	"slow_log":          "mysql.slow_log is empty where log_output is FILE, as it is by default; ask for log_output first",
+	"information_schema.innodb_lock_waits":              "MySQL 8 has no information_schema.innodb_lock_waits; there it is performance_schema.data_lock_waits",
+	"information_schema.innodb_locks":                   "MySQL 8 has no information_schema.innodb_locks; there it is performance_schema.data_locks",
+	"mysql.slow_log":                                    "mysql.slow_log is empty where log_output is FILE, as it is by default; ask for log_output first",
 	"group_replication_allow_local_disjoint_gtids_join": "MySQL has taken this setting away in 8.0",
 }
 
@@ -46,11 +46,20 @@ func (u use) remarks() []engine.Remark {
 			say(engine.RuleClear, next.Start, "the password stands in the statement; hand it over as an argument")
 		case strings.HasSuffix(name, "group_replication_bootstrap_group") && !offBehind(tokens[i+1:]):
 			say(engine.RuleSplits, t.Start, "if another member lives, there are two groups from now on")
-		case gone[strings.TrimPrefix(name, "@@global.")] != "" && (t.Kind == statement.Word || t.Kind == statement.Quoted):
-			say(engine.RuleFails, t.Start, "%s", gone[name])
+		case gone[qualified(tokens, i)] != "" && (t.Kind == statement.Word || t.Kind == statement.Quoted):
+			say(engine.RuleFails, t.Start, "%s", gone[qualified(tokens, i)])
 		}
 	}
 	return out
+}
+
+// qualified is a name with the schema before it, in small letters.
+func qualified(tokens []statement.Token, i int) string {
+	name := strings.ToLower(tokens[i].Text)
+	if i >= 2 && tokens[i-1].Kind == statement.Symbol && tokens[i-1].Text == "." {
+		return strings.ToLower(tokens[i-2].Text) + "." + name
+	}
+	return name
 }
 
 // offBehind: a setting is given the value OFF or 0.

@@ -48,9 +48,38 @@ func textFunctions() map[string]function {
 		}),
 		"split":      {usage: "split(text, delimiter[, n])", params: []group{gText, gText, gNumber}, need: 2, result: engine.ListOf(textShape()), run: splitWith(strings.SplitN)},
 		"splitAfter": {usage: "splitAfter(text, delimiter[, n])", params: []group{gText, gText, gNumber}, need: 2, result: engine.ListOf(textShape()), run: splitWith(strings.SplitAfterN)},
+		"lines":      {usage: "lines(text)", params: []group{gText}, need: 1, result: engine.ListOf(textShape()), run: piecesWith(lines)},
+		"words":      {usage: "words(text)", params: []group{gText}, need: 1, result: engine.ListOf(textShape()), run: piecesWith(strings.Fields)},
 		"replace":    {usage: "replace(text, old, new)", params: []group{gText, gText, gText}, need: 3, result: textShape(), run: replace},
 		"repeat":     {usage: "repeat(text, n)", params: []group{gText, gNumber}, need: 2, result: textShape(), run: repeat},
 		"join":       {usage: "join(list[, delimiter])", params: []group{gList, gText}, need: 1, result: textShape(), run: join},
+	}
+}
+
+// lines are those of what a program has written: the line end at the end of the last begins no other.
+func lines(text string) []string {
+	text = strings.TrimSuffix(text, "\n")
+	if text == "" {
+		return nil
+	}
+	out := strings.Split(text, "\n")
+	for i, line := range out {
+		out[i] = strings.TrimSuffix(line, "\r")
+	}
+	return out
+}
+
+func piecesWith(cut func(string) []string) func(*machine, []engine.Value) (engine.Value, error) {
+	return func(m *machine, a []engine.Value) (engine.Value, error) {
+		text := a[0].(string)
+		if err := m.alloc(32 * (len(text) + 1)); err != nil {
+			return nil, err
+		}
+		out := engine.List{}
+		for _, p := range cut(text) {
+			out = append(out, p)
+		}
+		return out, nil
 	}
 }
 

@@ -69,6 +69,21 @@ func (Reader) Free(folder string) (int64, error) {
 	return int64(st.Bavail) * int64(st.Bsize), nil
 }
 
+// Used says how full the file system of a folder is, in per cent as df counts them: of what is there for users who
+// are not root, rounded up.
+func (Reader) Used(folder string) (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(folder, &st); err != nil {
+		return 0, &fs.PathError{Op: "statfs", Path: folder, Err: err}
+	}
+	used := int64(st.Blocks - st.Bfree)
+	all := used + int64(st.Bavail)
+	if all <= 0 {
+		return 0, nil // a file system without blocks, such as /proc
+	}
+	return (100*used + all - 1) / all, nil
+}
+
 // Same says whether two infos are of the same file.
 func Same(a, b fs.FileInfo) bool { return os.SameFile(a, b) }
 
