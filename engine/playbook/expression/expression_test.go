@@ -128,7 +128,7 @@ func TestValues(t *testing.T) {
 		`big - 1 + 1 == big`:                                                      "true",
 		`9007199254740993 == 9007199254740992.0`:                                  "false",
 		`7 / 2`:                                                                   "3.5",
-		`lines("a\r\n\nb\n")`:                                                     `[a, "", b]`,
+		`lines("a\r\n\nb\n")`:                                                     "[a, , b]",
 		`len(lines(""))`:                                                          "0",
 		`words("  Mem:\t12  kB ")[1]`:                                             "12",
 		`6 / 2`:                                                                   "3",
