@@ -204,7 +204,8 @@ func (r *Run) askApproval(n *node) []Event {
 	return []Event{e}
 }
 
-// checkMemory asks for the markers of what this run has done so far in transactions.
+// checkMemory asks for the markers of what this run has done so far in transactions. What Prepared saw goes
+// along, since a marker may stand where only that tells: in one of the slots of a cluster.
 func (r *Run) checkMemory() CheckMemory {
 	wiped := map[string]bool{}
 	var calls []Call
@@ -217,8 +218,12 @@ func (r *Run) checkMemory() CheckMemory {
 			wiped[n.def.Target] = true
 		}
 		if n.marked && n.well() && !wiped[n.def.Target] {
-			calls = append(calls, Call{Step: n.path, Kind: n.def.Kind, Operation: n.def.Operation.Name,
-				Target: n.def.Target, Class: ClassTransactional, Token: r.token(n)})
+			c := Call{Step: n.path, Kind: n.def.Kind, Operation: n.def.Operation.Name,
+				Target: n.def.Target, Class: ClassTransactional, Token: r.token(n)}
+			if n.att != nil {
+				c.Seen = n.att.seen
+			}
+			calls = append(calls, c)
 		}
 	}
 	return CheckMemory{Calls: calls}

@@ -281,6 +281,9 @@ func briefCommand(c Command, sync bool) string {
 		s = "-> check memory"
 		for _, call := range c.Calls {
 			s += " " + call.Token
+			if call.Seen != nil {
+				s += " seen=" + Text(call.Seen)
+			}
 		}
 	}
 	if sync {

@@ -226,7 +226,12 @@ func (r *Run) halt(n *node) {
 // items stays small. Its path stays known.
 func (r *Run) dropSpent(n *node) {
 	if n.parent.role == roleEach && n.role == roleLeaf && len(n.def.Undo) == 0 && !n.def.Kept {
-		n.frame, n.att = nil, nil
+		n.frame = nil
+		if n.marked && n.att != nil && n.att.seen != nil {
+			n.att = &attempt{seen: n.att.seen} // its marker is asked for on resume
+			return
+		}
+		n.att = nil
 	}
 }
 

@@ -69,11 +69,12 @@ func (l *loader) targetType(n *yaml.Node, name string) targetInfo {
 	if word == "" {
 		return targetInfo{}
 	}
+	// A kind's name goes first: with `redis` a playbook takes a cluster and sentinels, too.
+	if k := l.cat.byName[word]; k != nil && (len(k.Targets) > 1 || len(k.Targets) > 0 && l.cat.targets[word] == nil) {
+		return targetInfo{family: k}
+	}
 	if l.cat.targets[word] != nil {
 		return targetInfo{typ: word}
-	}
-	if k := l.cat.byName[word]; k != nil && len(k.Targets) > 0 {
-		return targetInfo{family: k}
 	}
 	words := l.cat.targetTypes()
 	for _, k := range l.cat.kinds {

@@ -268,13 +268,30 @@ func (b *bench) fitsResult(t testing.TB, o engine.Outcome) {
 	if _, err := engine.Normalize(o.Result); err != nil {
 		t.Errorf("the result cannot be kept: %v", err)
 	}
-	for name := range o.Result {
-		if _, ok := b.op.Result.FieldNamed(name); !ok && !b.op.Result.Open {
+	shape := b.op.ResultShape(b.each())
+	fits(t, o.Result, shape)
+	if !b.each() {
+		return
+	}
+	nodes, _ := o.Result[engine.NodesField].(engine.List)
+	if len(nodes) == 0 {
+		t.Error("no node is in the result")
+	}
+	for _, v := range nodes {
+		node, _ := v.(engine.Record)
+		fits(t, node, b.op.NodeShape())
+	}
+}
+
+func fits(t testing.TB, r engine.Record, shape engine.Shape) {
+	t.Helper()
+	for name := range r {
+		if _, ok := shape.FieldNamed(name); !ok && !shape.Open {
 			t.Errorf("the result has %s, which is not declared", name)
 		}
 	}
-	for _, f := range b.op.Result.Fields {
-		if _, ok := o.Result[f.Name]; f.Required && !ok {
+	for _, f := range shape.Fields {
+		if _, ok := r[f.Name]; f.Required && !ok {
 			t.Errorf("the result has no %s", f.Name)
 		}
 	}

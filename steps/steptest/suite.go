@@ -152,12 +152,20 @@ func (b *bench) class() engine.Class {
 	if b.c.Class != engine.ClassUnset {
 		return b.c.Class
 	}
-	if b.op.Judge != nil {
-		if j := b.op.Judge(b.proposal(b.c.Params)); j.Class != engine.ClassUnset {
-			return j.Class
-		}
+	if j := b.judge(); j.Class != engine.ClassUnset {
+		return j.Class
 	}
 	return b.op.Class
+}
+
+// each: the parameters make it act on several nodes.
+func (b *bench) each() bool { return b.judge().Each }
+
+func (b *bench) judge() engine.Judgement {
+	if b.op.Judge == nil {
+		return engine.Judgement{}
+	}
+	return b.op.Judge(b.proposal(b.c.Params))
 }
 
 func (b *bench) decode(t testing.TB) steps.Operation {
