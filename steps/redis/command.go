@@ -225,6 +225,9 @@ func (c command) keysOf(words engine.List) []string {
 			}
 		}
 	}
+	if c.name == "XREAD" || c.name == "XREADGROUP" {
+		at = append(at, streamsAt(words)...)
+	}
 	var out []string
 	for _, i := range at {
 		if w, err := wire("", words[i]); err == nil {
@@ -232,6 +235,41 @@ func (c command) keysOf(words engine.List) []string {
 		}
 	}
 	return out
+}
+
+// streamsAt is where the keys of XREAD stand: the first half of what follows STREAMS.
+func streamsAt(words engine.List) []int {
+	for i, w := range words {
+		if is(w, "STREAMS") {
+			var at []int
+			for k := i + 1; k <= i+(len(words)-i-1)/2; k++ {
+				at = append(at, k)
+			}
+			return at
+		}
+	}
+	return nil
+}
+
+// keyed: the command goes to where its keys are. A number of keys that is not known yet may be any.
+func (c command) keyed(words engine.List) bool {
+	if c.keys.first > 0 || strings.HasPrefix(c.name, "XREAD") {
+		return true
+	}
+	if c.keys.num == 0 || c.keys.num >= len(words) {
+		return false
+	}
+	return engine.Text(words[c.keys.num]) != "0"
+}
+
+// anywhere: every node of a cluster answers the same, or passes it on to the others.
+func (c command) anywhere() bool {
+	switch c.name {
+	case "PING", "ECHO", "TIME", "LOLWUT", "PUBLISH", "ACL|CAT", "ACL|GENPASS", "ACL|WHOAMI", "CLUSTER|INFO", "CLUSTER|KEYSLOT",
+		"CLUSTER|NODES", "CLUSTER|REPLICAS", "CLUSTER|SHARDS", "CLUSTER|SLAVES", "CLUSTER|SLOTS":
+		return true
+	}
+	return strings.HasPrefix(c.name, "COMMAND") || strings.HasSuffix(c.name, "|HELP")
 }
 
 // hashTag is the part of a key that decides its slot in a cluster: what is between the first { and the

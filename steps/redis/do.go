@@ -12,24 +12,37 @@ import (
 )
 
 type doParams struct {
-	Do []engine.Value `param:"do" need:"yes" doc:"the command, each word an entry of its own; the name is written out, a list among the other words becomes as many words"`
+	Do    []engine.Value `param:"do" need:"yes" doc:"the command, each word an entry of its own; the name is written out, a list among the other words becomes as many words"`
+	Nodes string         `param:"nodes" enum:"one,masters,replicas,all" literal:"yes" doc:"on which nodes; one (the default) is the server, the master that sentinels name, or the node of the command's keys in a cluster"`
 }
 
 // do is a single command.
 type do struct {
 	words   engine.List
 	command command
+	nodes   string
 	after   *engine.Unknown // some words are not known yet
 	secrets []string
 }
 
-func judgeDo(params engine.Record) engine.Judgement {
-	words, ok := params["do"].(engine.List)
+func judgeDo(p engine.Proposal) engine.Judgement {
+	words, ok := p.Params["do"].(engine.List)
 	if !ok {
 		return engine.Judgement{Problems: []engine.Problem{{Path: "do",
 			Message: "a command is a list of its words, such as [GET, key], and its name is written out"}}}
 	}
-	return judgeCommands("do", words)
+	j := judgeCommands("do", words)
+	j.Each = several(p.Params)
+	if len(j.Problems) > 0 {
+		return j
+	}
+	words, _ = expand("do", words)
+	c, _ := commandOf("do", words)
+	nodes, _ := p.Params["nodes"].(string)
+	if bad := misplaced(c, words, nodes, p.Target == "cluster"); bad != nil {
+		j.Problems = append(j.Problems, *bad)
+	}
+	return j
 }
 
 func judgeCommands(path string, words engine.List) engine.Judgement {
@@ -53,6 +66,11 @@ func problemOf(err error) engine.Problem {
 
 func decodeDo(params engine.Record) (steps.Operation, error) {
 	o := &do{secrets: secretsIn(params)}
+	if err := steps.Bind(engine.Record{"nodes": params["nodes"]}, &struct {
+		Nodes string `param:"nodes"`
+	}{}); err != nil && params["nodes"] != nil {
+		return nil, err
+	}
 	if u, open := engine.FirstUnknown(params); open {
 		o.after = &u
 	}
@@ -72,6 +90,10 @@ func decodeDo(params engine.Record) (steps.Operation, error) {
 		return nil, *bad
 	}
 	o.words, o.command = words, c
+	o.nodes, _ = params["nodes"].(string)
+	if bad := misplaced(c, words, o.nodes, false); bad != nil {
+		return nil, *bad
+	}
 	return o, nil
 }
 
@@ -88,18 +110,53 @@ func (o *do) Execute(ctx context.Context, env *steps.Env) engine.Outcome {
 	if o.after != nil {
 		return engine.Outcome{Err: "the command is " + o.after.Error()}
 	}
-	n, err := nodeOf(ctx, env)
+	c, err := connOf(ctx, env)
 	if err != nil {
 		return failure(err)
 	}
-	if o.command.class == read {
-		v, err := n.ask(ctx, show(o.words[:1]), wired(o.words)...)
-		if err != nil {
-			return o.conceal(failure(err))
+	slot, bad, err := o.place(ctx, c)
+	switch {
+	case bad != nil:
+		return o.conceal(engine.Failure(*bad))
+	case err != nil:
+		return o.conceal(failure(err))
+	case several(engine.Record{"nodes": o.nodes}):
+		nodes, err := c.pick(ctx, o.nodes)
+		if err == nil && o.command.wipes() {
+			err = c.whole(ctx, o.command.spoken())
 		}
-		return o.result(v)
+		if err != nil {
+			return failure(err)
+		}
+		return each(ctx, env, nodes, func(ctx context.Context, env *steps.Env, n placed) engine.Outcome {
+			out, err := o.send(ctx, env, try{node: n.node})
+			if err != nil {
+				out = failure(err)
+			}
+			return o.conceal(out)
+		})
 	}
-	return o.conceal(o.write(ctx, env, n))
+	var out engine.Outcome
+	err = c.follow(ctx, slot, c.patience(), func(at try) (err error) {
+		out, err = o.send(ctx, env, at)
+		return err
+	})
+	if err != nil {
+		out = failure(err)
+	}
+	return o.conceal(out)
+}
+
+// send sends the command to one node. The error is one that left nothing behind.
+func (o *do) send(ctx context.Context, env *steps.Env, at try) (engine.Outcome, error) {
+	if o.command.class != read {
+		return o.write(ctx, env, at)
+	}
+	v, err := at.askAt(ctx, show(o.words[:1]), wired(o.words)...)
+	if err != nil {
+		return engine.Outcome{}, err
+	}
+	return o.result(v), nil
 }
 
 func (o *do) result(v engine.Value) engine.Outcome {
@@ -134,33 +191,37 @@ func concealed(out engine.Outcome, secrets []string) engine.Outcome {
 }
 
 // write sends a command that changes something, at most once.
-func (o *do) write(ctx context.Context, env *steps.Env, n *node) engine.Outcome {
+func (o *do) write(ctx context.Context, env *steps.Env, at try) (engine.Outcome, error) {
 	doing := o.command.spoken()
 	if env.Access != steps.Full {
 		// The connection refuses it, too; this saves the questions before it.
-		return engine.Failure(fmt.Errorf("redis %s: %s was not sent: this is a dry-run", n.address, doing))
+		return engine.Outcome{}, fmt.Errorf("redis %s: %s was not sent: this is a dry-run", at.address, doing)
 	}
-	conn, err := n.pin(ctx, doing)
+	conn, err := at.pinFor(ctx, doing)
 	if err != nil {
-		return failure(err)
+		return engine.Outcome{}, err
 	}
 	defer conn.release()
 	if !o.command.admin {
-		if err := n.writable(ctx); err != nil {
-			return failure(err)
+		if err := at.writable(ctx); err != nil {
+			return engine.Outcome{}, err
 		}
 	}
 	unrepeatable := o.class(env) == engine.ClassUnrepeatable
 	if unrepeatable {
 		if err := noteSender(ctx, env, conn); err != nil {
-			return failure(err)
+			return engine.Outcome{}, err
 		}
 	}
 	v, err := conn.call(ctx, doing, wired(o.words)...)
 	if err == nil {
-		return o.result(v)
+		return o.result(v), nil
 	}
-	return o.failed(ctx, n, err, unrepeatable)
+	out := o.failed(ctx, at.node, err, unrepeatable)
+	if out.Effect == engine.EffectNone && !out.InDoubt && out.Err != "" {
+		return out, err
+	}
+	return out, nil
 }
 
 // writable refuses a replica, also one that would take the write and lose it.
@@ -188,7 +249,7 @@ func (o *do) failed(ctx context.Context, n *node, err error, unrepeatable bool) 
 		return out
 	}
 	switch {
-	case f.reach == refused && o.command.scripted():
+	case f.reach == refused && o.command.scripted() && !f.unbegun():
 		out.Effect = engine.EffectUnknown
 		out.InDoubt = unrepeatable
 		out.Evidence = []string{"the server answered with an error, but " + o.command.spoken() + " may have changed something before: " + f.cause.Error()}
@@ -221,11 +282,11 @@ func (n *node) gone(ctx context.Context) bool {
 // noteSender records BEFORE the command which connection sends it, so that the server can be asked after a
 // crash whether the command could still arrive.
 func noteSender(ctx context.Context, env *steps.Env, conn *pinned) error {
-	note := engine.Record{"client": int64(0), "server": ""}
-	if v, err := conn.call(ctx, "ask for the connection's id", "CLIENT", "ID"); err == nil {
+	note := engine.Record{"client": int64(0), "server": "", "at": conn.n.address}
+	if v, err := conn.plain(ctx, "ask for the connection's id", "CLIENT", "ID"); err == nil {
 		note["client"] = v
 	}
-	if v, err := conn.call(ctx, "ask for the server's id", "INFO", "server"); err == nil {
+	if v, err := conn.plain(ctx, "ask for the server's id", "INFO", "server"); err == nil {
 		note["server"] = stateOf(parseInfo(raw(v), 0)).runID
 	}
 	if err := ctx.Err(); err != nil {
@@ -243,14 +304,41 @@ func (o *do) Settle(ctx context.Context, env *steps.Env) engine.Settlement {
 	return settleSender(ctx, env, o.command.spoken())
 }
 
-// settleSender asks the server about the connection that noteSender recorded.
+// settleSender asks the servers about the connections that noteSender recorded. A node of several of which
+// there is no record was sent nothing.
 func settleSender(ctx context.Context, env *steps.Env, doing string) engine.Settlement {
 	note, ok := env.Call.Note.(engine.Record)
 	if !ok {
 		return engine.Settlement{Verdict: engine.VerdictNotDone, Dead: true,
 			Evidence: []string{doing + " was not sent: the attempt ended before it had a connection"}}
 	}
-	n, err := nodeOf(ctx, env)
+	list, many := note[engine.NodesField].(engine.List)
+	if !many {
+		return settleSenderAt(ctx, env, doing, note)
+	}
+	all := engine.Settlement{Dead: true}
+	for _, v := range list {
+		r, _ := v.(engine.Record)
+		one, _ := r["note"].(engine.Record)
+		s := settleSenderAt(ctx, env, doing, one)
+		all.Dead = all.Dead && s.Dead
+		for _, e := range s.Evidence {
+			all.Evidence = append(all.Evidence, engine.Text(r[engine.NodeField])+": "+e)
+		}
+	}
+	return all
+}
+
+func settleSenderAt(ctx context.Context, env *steps.Env, doing string, note engine.Record) engine.Settlement {
+	c, err := connOf(ctx, env)
+	if err != nil {
+		return engine.Settlement{Evidence: []string{err.Error()}}
+	}
+	address, _ := note["at"].(string)
+	if address == "" {
+		address = c.seeds[0]
+	}
+	n, err := c.node(address)
 	if err != nil {
 		return engine.Settlement{Evidence: []string{err.Error()}}
 	}
@@ -291,33 +379,6 @@ func (n *node) endClient(ctx context.Context, id int64) error {
 			return err
 		}
 	}
-}
-
-// Preview says what the command would meet.
-func (o *do) Preview(ctx context.Context, env *steps.Env) (engine.Impact, error) {
-	im := engine.Impact{Standing: engine.StandingWould, Would: "send " + show(o.words), Risk: o.command.risk}
-	if o.command.class == read {
-		im.Would = "ask " + show(o.words)
-		return im, nil
-	}
-	if !o.command.listed && o.after == nil {
-		im.Warnings = append(im.Warnings, o.command.spoken()+" is not a command that is known here; it counts as one that must not be repeated")
-	}
-	im.Warnings = append(im.Warnings, o.dangers(env)...)
-	n, err := nodeOf(ctx, env)
-	if err != nil {
-		return engine.Impact{}, err
-	}
-	now, err := n.glance(ctx)
-	if err != nil {
-		return engine.Impact{}, err
-	}
-	if err := n.replicaProblem(now); err != nil && !o.command.admin {
-		im.Standing, im.Why = engine.StandingUnknown, err.Error()
-		return im, nil
-	}
-	im.Warnings = append(im.Warnings, now.warnings()...)
-	return o.previewFacts(ctx, n, now, im)
 }
 
 // dangers are the warnings that the command itself deserves.

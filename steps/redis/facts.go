@@ -26,7 +26,7 @@ func (o *do) previewFacts(ctx context.Context, n *node, now state, im engine.Imp
 	if err != nil {
 		return im, err
 	}
-	im.Facts = append(im.Facts, facts...)
+	im.Facts = append(im.Facts, concealedFacts(facts, o.secrets)...)
 	if o.command.name == "DEL" || o.command.name == "UNLINK" {
 		f := engine.Figure{Name: "keys", Value: existing, Certainty: engine.FigureExact}
 		if o.after != nil {
@@ -49,6 +49,15 @@ func anys(list []string) []any {
 		out[i] = s
 	}
 	return out
+}
+
+// concealedFacts masks the secrets among the keys.
+func concealedFacts(facts []engine.Fact, secrets []string) []engine.Fact {
+	for i, f := range facts {
+		facts[i].Name, _ = masked(f.Name, secrets).(string)
+		facts[i].Value, _ = masked(f.Value, secrets).(string)
+	}
+	return facts
 }
 
 // keyFacts says what the first of the keys are now, and how many of them exist.

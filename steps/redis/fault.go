@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"regexp"
 	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -55,8 +56,9 @@ var remedies = map[string]string{
 	"NOREPLICAS":  "it has fewer good replicas than min-replicas-to-write asks for; nothing was changed; bring the replicas back first",
 	"WRONGTYPE":   "the key holds another type of value than the command is for; look with TYPE",
 	"CLUSTERDOWN": "its cluster is down; nothing was changed",
-	"MOVED":       "it is one node of a cluster, and the key lives on another; nothing was changed; this target reaches a single server",
-	"ASK":         "it is one node of a cluster, and the key is moving to another; nothing was changed; this target reaches a single server",
+	"MOVED":       "it is one node of a cluster, and the key lives on another; nothing was changed; make the target a `cluster` one, which finds the right node",
+	"ASK":         "it is one node of a cluster, and the key is moving to another; nothing was changed; make the target a `cluster` one, which follows it",
+	"TRYAGAIN":    "the keys are being moved to another node of the cluster; nothing was changed; try again when the resharding is over",
 	"CROSSSLOT":   "the keys live in different slots of a cluster; nothing was changed; give them one {tag}",
 	"EXECABORT":   "it refused one of the commands, and so all of them; nothing was changed",
 	"DENIED":      "it is in protected mode and takes connections from its own machine only; set a password or `bind` there",
@@ -154,6 +156,16 @@ func (f *fault) transient() bool {
 	case lost:
 	}
 	return false
+}
+
+var shown = regexp.MustCompile(`^(MOVED|ASK) [0-9]+ \S*:[0-9]+$`)
+
+// unbegun: a cluster's answer that a script, too, gets only BEFORE it has begun; by its text, since a script may
+// end in an error that begins with the same word.
+func (f *fault) unbegun() bool {
+	said := f.cause.Error()
+	return shown.MatchString(said) || strings.HasPrefix(said, "TRYAGAIN Multiple keys request during rehashing") ||
+		strings.HasPrefix(said, "CLUSTERDOWN ") || strings.HasPrefix(said, "CROSSSLOT Keys in request")
 }
 
 // failure is the outcome of a fault that left no effect, or of an error of another kind.

@@ -114,10 +114,10 @@ func (g *guard) admitReading(ctx context.Context, head string, args []any, ask g
 	return refusal{fmt.Sprintf("%s was not sent: this connection is for reading only, and %s is not known to read", name, name)}
 }
 
-// handshake: what the client itself sends when it opens a connection.
+// handshake: what the client itself sends to set a connection up, and changes nothing but that connection.
 func handshake(head string, args []any) bool {
 	switch head {
-	case "HELLO", "AUTH", "SELECT":
+	case "HELLO", "AUTH", "SELECT", "READONLY", "ASKING":
 		return true
 	case "CLIENT":
 		return len(args) > 1 && strings.EqualFold(fmt.Sprint(args[1]), "SETNAME")

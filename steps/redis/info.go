@@ -21,17 +21,19 @@ var infoGroups = []string{"default", "all", "everything"}
 
 type infoParams struct {
 	Sections steps.Texts `param:"info" need:"yes" doc:"the sections, such as memory, or default, all, everything"`
+	Nodes    string      `param:"nodes" enum:"one,masters,replicas,all" literal:"yes" doc:"which nodes are asked; needed in a cluster"`
 }
 
 type info struct {
 	sections []string
+	nodes    string
 	open     bool // the sections are not known yet
 }
 
-func judgeInfo(params engine.Record) engine.Judgement {
-	list, ok := params["info"].(engine.List)
+func judgeInfo(p engine.Proposal) engine.Judgement {
+	list, ok := p.Params["info"].(engine.List)
 	if !ok {
-		list = engine.List{params["info"]}
+		list = engine.List{p.Params["info"]}
 	}
 	var problems []engine.Problem
 	for _, e := range list {
@@ -41,7 +43,7 @@ func judgeInfo(params engine.Record) engine.Judgement {
 				"; it has " + strings.Join(append(infoGroups, infoSections...), ", ")})
 		}
 	}
-	return engine.Judgement{Class: read, Problems: problems}
+	return judgeNodes(p, "INFO", engine.Judgement{Class: read, Problems: problems})
 }
 
 func knownSection(name string) bool {
@@ -54,14 +56,14 @@ func knownSection(name string) bool {
 }
 
 func decodeInfo(params engine.Record) (steps.Operation, error) {
-	if j := judgeInfo(params); len(j.Problems) > 0 {
+	if j := judgeInfo(engine.Proposal{Params: params}); len(j.Problems) > 0 {
 		return nil, j.Problems[0]
 	}
 	var p infoParams
 	if err := steps.Bind(params, &p); err != nil {
 		return nil, err
 	}
-	o := &info{}
+	o := &info{nodes: p.Nodes}
 	_, o.open = engine.FirstUnknown(params)
 	for _, s := range p.Sections {
 		o.sections = append(o.sections, strings.ToLower(s))
@@ -70,19 +72,22 @@ func decodeInfo(params engine.Record) (steps.Operation, error) {
 }
 
 // Preview says what would be asked.
-func (o *info) Preview(context.Context, *steps.Env) (engine.Impact, error) {
-	return engine.Impact{Standing: engine.StandingWould, Would: "read INFO " + strings.Join(o.sections, " ")}, nil
+func (o *info) Preview(ctx context.Context, env *steps.Env) (engine.Impact, error) {
+	im := engine.Impact{Standing: engine.StandingWould, Would: "read INFO " + strings.Join(o.sections, " ")}
+	return previewRead(ctx, env, o.nodes, "INFO", im)
 }
 
 // Execute reads and parses the sections.
 func (o *info) Execute(ctx context.Context, env *steps.Env) engine.Outcome {
-	n, err := nodeOf(ctx, env)
-	if err != nil {
-		return failure(err)
-	}
 	if o.open {
 		return engine.Outcome{Err: "the sections are not known yet"}
 	}
+	return onNodes(ctx, env, o.nodes, "INFO", func(ctx context.Context, env *steps.Env, n placed) engine.Outcome {
+		return o.from(ctx, n)
+	})
+}
+
+func (o *info) from(ctx context.Context, n placed) engine.Outcome {
 	result := engine.Record{}
 	asked := o.sections
 	if len(asked) == 0 {

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
@@ -17,14 +18,24 @@ func New() *Kind { return &Kind{} }
 func (*Kind) Define() engine.Kind {
 	return engine.Kind{
 		Name: "redis",
-		Doc:  "Reads and changes a Redis server: single commands, transactions and scripts that are carried out exactly once, its files, and keys in bulk.",
+		Doc:  "Reads and changes a Redis server, a cluster, or a master that sentinels know: single commands, transactions and scripts that are carried out exactly once, files, keys in bulk, and the cluster itself.",
 		Targets: []engine.TargetType{{
 			Name:     "redis",
 			Doc:      "One Redis server.",
 			Settings: steps.Params[settings](),
 			Example:  `{redis: {address: "127.0.0.1:6379", user: ops, password: "${{ secrets.REDIS_PASSWORD }}", db: 0}}`,
+		}, {
+			Name:     "cluster",
+			Doc:      "A Redis cluster. Commands go to the node of their keys, and follow it when slots are moved.",
+			Settings: steps.Params[clusterSettings](),
+			Example:  `{cluster: {addresses: ["10.0.0.1:6379", "10.0.0.2:6379", "10.0.0.3:6379"], password: "${{ secrets.REDIS_PASSWORD }}"}}`,
+		}, {
+			Name:     "sentinel",
+			Doc:      "A Redis master and its replicas, found through sentinels.",
+			Settings: steps.Params[sentinelSettings](),
+			Example:  `{sentinel: {addresses: ["10.0.0.1:26379", "10.0.0.2:26379"], master: mymaster, password: "${{ secrets.REDIS_PASSWORD }}"}}`,
 		}},
-		Operations: operations(),
+		Operations: append(operations(), clusterOperations()...),
 	}
 }
 
@@ -36,7 +47,7 @@ func operations() []engine.Operation {
 			Params:  steps.Params[doParams](),
 			Result:  engine.RecordOf(result("value", engine.TypeAny, "the reply: null, integer, number, text, bytes, list or record")),
 			Example: `{id: limit, redis: {do: [CONFIG, SET, maxmemory, 2gb]}}`,
-			Judge:   engine.ByParams(judgeDo),
+			Judge:   judgeDo,
 		},
 		{
 			Name: "info", Key: "info", Class: read, Risk: reads,
@@ -44,7 +55,7 @@ func operations() []engine.Operation {
 			Params:  steps.Params[infoParams](),
 			Result:  infoShape(),
 			Example: `{id: room, redis: {info: memory}, expect: memory.used_memory < 2000000000}`,
-			Judge:   engine.ByParams(judgeInfo),
+			Judge:   judgeInfo,
 		},
 		{
 			Name: "count", Key: "count", Class: read, Risk: reads,
@@ -53,7 +64,7 @@ func operations() []engine.Operation {
 			Result: engine.RecordOf(result("count", engine.TypeInteger, "keys of the pattern of which the condition holds"),
 				result("matched", engine.TypeInteger, "keys of the pattern")),
 			Example: `{id: left, redis: {count: {match: "reservation:*", where: ttl == -1}}, expect: count == 0}`,
-			Judge:   engine.ByParams(judgeCount),
+			Judge:   judgeCount,
 		},
 		{
 			Name: "transaction", Key: "transaction", Class: engine.ClassTransactional, Risk: destroys, Prepares: true,
@@ -61,7 +72,7 @@ func operations() []engine.Operation {
 			Params:  steps.Params[transactionParams](),
 			Result:  engine.RecordOf(result("values", engine.TypeList, "the replies, in the order of the commands")),
 			Example: `{id: enqueue, redis: {transaction: [[RPUSH, "{q}", job-1], [INCR, "{q}:n"]]}}`,
-			Judge:   engine.ByParams(judgeTransaction),
+			Judge:   judgeTransaction,
 		},
 		{
 			Name: "script", Key: "script", Class: engine.ClassTransactional, Risk: destroys, Prepares: true,
@@ -69,7 +80,7 @@ func operations() []engine.Operation {
 			Params:  steps.Params[scriptParams](),
 			Result:  engine.RecordOf(result("value", engine.TypeAny, "what the script returns")),
 			Example: `{id: swap, redis: {script: "return redis.call('RENAME', KEYS[1], KEYS[2])", keys: ["{a}:new", "{a}:live"]}}`,
-			Judge:   engine.ByParams(judgeScript),
+			Judge:   judgeScript,
 		},
 		{
 			Name: "snapshot", Key: "snapshot", Role: engine.RoleBackup, Class: engine.ClassIdempotent, Risk: changes, Prepares: true,
@@ -79,6 +90,7 @@ func operations() []engine.Operation {
 				result("seconds", engine.TypeInteger, "how long it took"),
 				result("already", engine.TypeBool, "it was written by an attempt that was cut off")),
 			Example: `{id: saved, redis: {snapshot: {}}, timeout: 10m}`,
+			Judge:   judgePersist("BGSAVE"),
 		},
 		{
 			Name: "rewrite_aof", Key: "rewrite_aof", Class: engine.ClassIdempotent, Risk: changes, Prepares: true,
@@ -88,6 +100,7 @@ func operations() []engine.Operation {
 				result("seconds", engine.TypeInteger, "how long it took"),
 				result("already", engine.TypeBool, "it was written by an attempt that was cut off")),
 			Example: `{id: rewritten, redis: {rewrite_aof: {}}, timeout: 10m}`,
+			Judge:   judgePersist("BGREWRITEAOF"),
 		},
 		sweepOperation(),
 	}
@@ -104,7 +117,7 @@ func sweepOperation() engine.Operation {
 			result("swept_before", engine.TypeInteger, "keys that an attempt that was cut off had swept, as far as it was recorded"),
 			result("more", engine.TypeBool, "max_keys was reached before the end")),
 		Example: `{id: swept, redis: {sweep: {match: "reservation:*", where: ttl == -1, action: unlink}}, expect: swept == found}`,
-		Judge:   engine.ByParams(judgeSweep),
+		Judge:   judgeSweep,
 	}
 }
 
@@ -136,11 +149,21 @@ func (*Kind) Decode(operation string, params engine.Record) (steps.Operation, er
 	case "script":
 		return decodeScript(params)
 	case "snapshot":
-		return &persist{snapshotting}, steps.Bind(params, &snapshotParams{})
+		var p snapshotParams
+		err := steps.Bind(params, &p)
+		return &persist{snapshotting, p.Nodes}, err
 	case "rewrite_aof":
-		return &persist{rewriting}, steps.Bind(params, &rewriteParams{})
+		var p rewriteParams
+		err := steps.Bind(params, &p)
+		return &persist{rewriting, p.Nodes}, err
 	case "sweep":
 		return decodeSweep(params)
+	case "cluster_create":
+		return decodeCreate(params)
+	case "cluster_check":
+		return decodeCheck(params)
+	case "cluster_meet", "cluster_replicate", "cluster_forget":
+		return decodeMembership(strings.TrimPrefix(operation, "cluster_"), params)
 	}
 	return nil, fmt.Errorf("redis has no operation %q", operation)
 }

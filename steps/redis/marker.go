@@ -77,15 +77,22 @@ type protocol struct {
 	epoch, attempt  int
 	limit           int // the largest result that the marker keeps
 	remember        time.Duration
+	slot            int // of the keys and the marker, in a cluster
 	keys            []string
 	mode            string
 	body            []any // ARGV from the eighth on
 }
 
-func newProtocol(env *steps.Env, remember time.Duration, keys []string) protocol {
+// newProtocol names the marker of the step. In a cluster its tag is that of the slot, so that it is found by
+// what was seen BEFORE the step, and there is no pointer to it, which would be in another slot.
+func newProtocol(env *steps.Env, c *Conn, slot int, keys []string) protocol {
 	p := protocol{
 		marker: markerKey(tagOf(keys), env.Call.Token), pointer: markerKey(plainTag, env.Call.Token),
-		epoch: env.Call.Epoch, attempt: env.Call.Attempt, limit: maxKept, remember: remember, keys: keys,
+		epoch: env.Call.Epoch, attempt: env.Call.Attempt, limit: maxKept, remember: c.remember, keys: keys, slot: slot,
+	}
+	if slot != noSlot {
+		p.marker = markerKey(slotTag(slot), env.Call.Token)
+		p.pointer = p.marker
 	}
 	if env.Call.Sensitive {
 		p.limit = -1
@@ -113,17 +120,22 @@ func (p protocol) run(ctx context.Context, c *pinned, sender string, distrust bo
 	return markOf(v)
 }
 
-// fence asks the marker, and shuts out older epochs and the senders.
-func (p protocol) fence(ctx context.Context, n *node, senders []string) (mark, error) {
+// fence asks the marker, and shuts out older epochs and the senders. It says who has answered.
+func (p protocol) fence(ctx context.Context, c *Conn, senders []string, patience time.Duration) (m mark, by *node, err error) {
 	list := ""
 	if len(senders) > 0 {
 		list = "|" + strings.Join(senders, "|") + "|"
 	}
-	v, err := n.call(ctx, "ask the marker", "EVAL", fenceLua, 2, p.marker, p.pointer, p.epoch, list, p.seconds())
-	if err != nil {
-		return mark{}, err
-	}
-	return markOf(v)
+	err = c.follow(ctx, p.slot, patience, func(at try) error {
+		v, err := at.callAt(ctx, "ask the marker", "EVAL", fenceLua, 2, p.marker, p.pointer, p.epoch, list, p.seconds())
+		if err != nil {
+			return err
+		}
+		m, err = markOf(v)
+		by = at.node
+		return err
+	})
+	return m, by, err
 }
 
 // asking is how often a marker is asked for while the server is busy or away.
@@ -131,24 +143,24 @@ const asking = 100 * time.Millisecond
 
 // settle asks the marker until it answers. A server that is busy may be running the very script that is
 // asked about, so it is waited for as long as ctx lasts; one that cannot be reached, as long as patience.
-func (p protocol) settle(ctx context.Context, n *node, senders []string, patience time.Duration) (mark, error) {
+func (p protocol) settle(ctx context.Context, c *Conn, senders []string, patience time.Duration) (mark, *node, error) {
 	for {
-		m, err := p.settleUntilBusy(ctx, n, senders, patience)
+		m, n, err := p.settleUntilBusy(ctx, c, senders, patience)
 		var f *fault
 		if err == nil || !errors.As(err, &f) || f.code != "BUSY" || pause(ctx, asking) != nil {
-			return m, err
+			return m, n, err
 		}
 	}
 }
 
-func (p protocol) settleUntilBusy(ctx context.Context, n *node, senders []string, patience time.Duration) (mark, error) {
+func (p protocol) settleUntilBusy(ctx context.Context, c *Conn, senders []string, patience time.Duration) (mark, *node, error) {
 	within, stop := context.WithTimeout(ctx, patience)
 	defer stop()
 	for {
-		m, err := p.fence(within, n, senders)
+		m, n, err := p.fence(within, c, senders, patience)
 		var f *fault
 		if err == nil || !errors.As(err, &f) || f.code == "BUSY" || f.reach == refused && !f.transient() || pause(within, asking) != nil {
-			return m, err
+			return m, n, err
 		}
 	}
 }
@@ -166,20 +178,41 @@ func (*Kind) Remembers(ctx context.Context, conn io.Closer, calls []engine.Call)
 	if !ok {
 		return nil, fmt.Errorf("not a redis connection: %T", conn)
 	}
-	n := c.nodes[0]
 	out := make(map[string]bool, len(calls))
+	if c.form == clustered {
+		return out, c.remembers(ctx, calls, out)
+	}
 	tokens := make([]string, len(calls))
 	for i, call := range calls {
 		tokens[i] = call.Token
 	}
-	const batch = 500
-	for start := 0; start < len(tokens); start += batch {
-		some := tokens[start:min(start+batch, len(tokens))]
-		if err := n.remembers(ctx, some, out); err != nil {
-			return nil, err
+	return out, c.follow(ctx, noSlot, c.patience(), func(at try) error {
+		const batch = 500
+		for start := 0; start < len(tokens); start += batch {
+			some := tokens[start:min(start+batch, len(tokens))]
+			if err := at.remembers(ctx, some, out); err != nil {
+				return err
+			}
 		}
+		return nil
+	})
+}
+
+// remembers looks each marker up in the slot that was seen BEFORE its step.
+func (c *Conn) remembers(ctx context.Context, calls []engine.Call, out map[string]bool) error {
+	for _, call := range calls {
+		seen, ok := sightOf(call.Seen)
+		if !ok || seen.slot == noSlot {
+			out[call.Token] = false // the step was carried out when the target was no cluster
+			continue
+		}
+		state, err := c.read(ctx, seen.slot, "look for markers", "HGET", markerKey(slotTag(seen.slot), call.Token), "state")
+		if err != nil {
+			return err
+		}
+		out[call.Token] = state == "done" || state == "begun"
 	}
-	return out, nil
+	return nil
 }
 
 // remembers looks each token up: its key by the plain tag is the marker itself, or a text that names it.

@@ -3,7 +3,6 @@ package redis
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,7 +18,6 @@ type node struct {
 	address string
 	timeout time.Duration
 	db      int64
-	rename  map[string]string
 
 	// calls are those that were given up and may still wait for their answer; close waits for them.
 	calls sync.WaitGroup
@@ -32,14 +30,6 @@ func (n *node) close() error {
 		return nil
 	}
 	return err
-}
-
-// real is the name that the server has for a command.
-func (n *node) real(name string) string {
-	if to, ok := n.rename[strings.ToUpper(name)]; ok && to != "" {
-		return to
-	}
-	return name
 }
 
 // wait runs f, which the client would not break off when ctx is cancelled, and returns when either ends.
@@ -125,6 +115,8 @@ func (n *node) askAll(ctx context.Context, doing string, commands [][]any) ([]en
 type pinned struct {
 	n    *node
 	conn *goredis.Conn
+	// asking: the node answers only who was sent to it by an ASK, which holds for one command.
+	asking bool
 	// under and using count the calls that use the connection, also those that were given up.
 	under sync.WaitGroup
 	using atomic.Int32
@@ -165,8 +157,22 @@ func (p *pinned) send(ctx context.Context, doing string, sent bool, args ...any)
 		return nil, faultOf(p.n.address, doing, err, false)
 	}
 	cmd := goredis.NewCmd(ctx, args...)
-	err := p.run(ctx, func() error { return p.conn.Process(ctx, cmd) })
+	asking := p.asking && sent
+	err := p.run(ctx, func() error {
+		if asking {
+			if err := p.conn.Process(ctx, goredis.NewCmd(ctx, "ASKING")); err != nil {
+				cmd.SetErr(err)
+				return err
+			}
+		}
+		return p.conn.Process(ctx, cmd)
+	})
 	return p.n.answer(cmd, err, doing, sent)
+}
+
+// plain is call for a command that has no keys, so that it needs no ASK.
+func (p *pinned) plain(ctx context.Context, doing string, args ...any) (engine.Value, error) {
+	return p.send(ctx, doing, false, args...)
 }
 
 // run is wait for something that uses the connection.

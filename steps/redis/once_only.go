@@ -23,35 +23,45 @@ type onceOnly struct {
 	total int
 	// result makes the step's result of the reply.
 	result func(engine.Value) engine.Record
-	// plain carries it out without a marker, where the server does not allow one.
-	plain func(ctx context.Context, env *steps.Env, n *node, conn *pinned) engine.Outcome
+	// plain carries it out without a marker, where the server does not allow one. The error is one that left
+	// nothing behind.
+	plain func(ctx context.Context, n *node, conn *pinned) (engine.Outcome, error)
 }
 
 // Prepare looks at the server BEFORE the intent: whether it takes writes at all, whether it lets this user
 // keep a marker, and what a missing marker will prove later.
-func (a *onceOnly) Prepare(ctx context.Context, env *steps.Env) (engine.Preparation, error) {
-	c, err := connOf(ctx, env)
+func (a *onceOnly) Prepare(ctx context.Context, env *steps.Env) (p engine.Preparation, err error) {
+	c, slot, err := a.seat(ctx, env)
 	if err != nil {
 		return engine.Preparation{}, err
 	}
-	n := c.nodes[0]
-	now, err := n.glance(ctx)
+	marker := newProtocol(env, c, slot, a.keys).marker
+	err = c.follow(ctx, slot, c.patience(), func(at try) (err error) {
+		p, err = a.prepareAt(ctx, env, at, marker, slot)
+		return err
+	})
+	return p, err
+}
+
+func (a *onceOnly) prepareAt(ctx context.Context, env *steps.Env, at try, marker string, slot int) (engine.Preparation, error) {
+	now, err := at.glance(ctx)
 	if err != nil {
 		return engine.Preparation{}, err
 	}
-	if err := n.replicaProblem(now); err != nil {
+	if err := at.replicaProblem(now); err != nil {
 		return engine.Preparation{}, err
 	}
 	if now.blind {
-		if err := n.writable(ctx); err != nil {
+		if err := at.writable(ctx); err != nil {
 			return engine.Preparation{}, err
 		}
 	}
 	if now.loading {
-		return engine.Preparation{}, fmt.Errorf("redis %s: %s", n.address, remedies["LOADING"])
+		return engine.Preparation{}, fmt.Errorf("redis %s: %s", at.address, remedies["LOADING"])
 	}
-	p := engine.Preparation{Seen: sight{server: now.runID, evicted: now.evicted, at: env.Now().UTC().Truncate(time.Millisecond)}.value()}
-	why, err := n.whyNoMarker(ctx, newProtocol(env, c.remember, a.keys).marker)
+	seen := sight{server: now.runID, lineage: now.lineage, node: at.address, slot: slot, evicted: now.evicted, at: env.Now().UTC().Truncate(time.Millisecond)}
+	p := engine.Preparation{Seen: seen.value()}
+	why, err := at.whyNoMarker(ctx, marker)
 	if err != nil {
 		return engine.Preparation{}, err
 	}
@@ -61,9 +71,31 @@ func (a *onceOnly) Prepare(ctx context.Context, env *steps.Env) (engine.Preparat
 	return p, nil
 }
 
+// seat is where the keys are: in a cluster, the one slot of all of them.
+func (a *onceOnly) seat(ctx context.Context, env *steps.Env) (*Conn, int, error) {
+	c, err := connOf(ctx, env)
+	if err != nil || c.form != clustered {
+		return c, noSlot, err
+	}
+	if bad := crossSlot(a.what, a.what, a.keys); bad != nil {
+		bad.Message, _ = masked(bad.Message, a.secrets).(string)
+		return nil, noSlot, *bad
+	}
+	slot, _, _, _ := slotOfAll(a.keys)
+	switch {
+	case slot != noSlot:
+	case a.what == "script":
+		return nil, noSlot, noKeys()
+	default:
+		slot = slotOf("{" + plainTag + "}")
+	}
+	return c, slot, nil
+}
+
 // whyNoMarker tries whether this user may run a script that looks at the marker.
-func (n *node) whyNoMarker(ctx context.Context, marker string) (string, error) {
-	_, err := n.call(ctx, "try a script", "EVAL", "return redis.call('EXISTS', KEYS[1])", 1, marker)
+func (t try) whyNoMarker(ctx context.Context, marker string) (string, error) {
+	n := t.node
+	_, err := t.callAt(ctx, "try a script", "EVAL", "return redis.call('EXISTS', KEYS[1])", 1, marker)
 	return n.markerRight(err)
 }
 
@@ -77,7 +109,7 @@ func (n *node) markerRight(err error) (string, error) {
 	if f.reach == refused && f.code == "NOPERM" || disabled {
 		return fmt.Sprintf("the user may not run a script that keeps a marker under handrail:* (%v), so a crash on the way leaves the step in doubt", f.cause), nil
 	}
-	if f.reach == refused && !f.transient() {
+	if f.reach == refused && !f.transient() && !f.unbegun() && f.code != "READONLY" {
 		return fmt.Sprintf("the server takes no script (%v), so a crash on the way leaves the step in doubt", f.cause), nil
 	}
 	return "", err
@@ -93,67 +125,89 @@ func (a *onceOnly) execute(ctx context.Context, env *steps.Env) engine.Outcome {
 	if a.after != nil {
 		return engine.Outcome{Err: "the " + a.what + " is " + a.after.Error()}
 	}
-	c, err := connOf(ctx, env)
+	c, slot, err := a.seat(ctx, env)
 	if err != nil {
 		return failure(err)
 	}
-	n := c.nodes[0]
+	var out engine.Outcome
+	err = c.follow(ctx, slot, c.patience(), func(at try) (err error) {
+		out, err = a.executeAt(ctx, env, c, at, slot)
+		return err
+	})
+	if err != nil {
+		return failure(err)
+	}
+	return out
+}
+
+// executeAt runs the script on one node. The error is one that left nothing behind.
+func (a *onceOnly) executeAt(ctx context.Context, env *steps.Env, c *Conn, at try, slot int) (engine.Outcome, error) {
 	if env.Access != steps.Full {
-		return engine.Failure(fmt.Errorf("redis %s: the %s was not sent: this is a dry-run", n.address, a.what))
+		return engine.Outcome{}, fmt.Errorf("redis %s: the %s was not sent: this is a dry-run", at.address, a.what)
 	}
-	conn, err := n.pin(ctx, a.what)
+	conn, err := at.pinFor(ctx, a.what)
 	if err != nil {
-		return failure(err)
+		return engine.Outcome{}, err
 	}
 	defer conn.release()
-	if err := n.writable(ctx); err != nil {
-		return failure(err)
+	if err := at.writable(ctx); err != nil {
+		return engine.Outcome{}, err
 	}
 	if env.Call.Class == engine.ClassUnrepeatable {
 		if err := noteSender(ctx, env, conn); err != nil {
-			return failure(err)
+			return engine.Outcome{}, err
 		}
-		return a.plain(ctx, env, n, conn)
+		if at.asking {
+			return engine.Outcome{}, misdirected{fmt.Errorf("redis %s: the keys are being moved to another node; nothing was sent", at.address)}
+		}
+		return a.plain(ctx, at.node, conn)
 	}
-	p := newProtocol(env, c.remember, a.keys)
+	p := newProtocol(env, c, slot, a.keys)
 	p.mode, p.body = a.mode, a.body
 	distrust := ""
 	if env.Again {
-		now, err := n.glance(ctx)
+		now, err := at.glance(ctx)
 		if err != nil {
-			return failure(err)
+			return engine.Outcome{}, err
 		}
-		distrust = whyAbsenceProvesNothing(env.Call.Seen, now, env.Now(), c.remember)
+		distrust = c.whyAbsenceProvesNothing(env.Call.Seen, now, at.address, env.Now())
 	}
 	sender := newSender()
 	m, err := p.run(ctx, conn, sender, distrust != "")
 	if err == nil {
-		return a.outcome(n, p, m, distrust)
+		return a.outcome(at.node, p, m, distrust), nil
 	}
-	return a.afterError(ctx, env, n, p, sender, err)
+	var f *fault
+	if !errors.As(err, &f) || f.reach == notSent || f.reach == refused && beforeFirstWrite(f.code) {
+		return engine.Outcome{}, err
+	}
+	return a.afterError(ctx, env, c, p, sender, err), nil
 }
-
-// patience bounds how long a marker is asked for after an answer was lost.
-func (n *node) patience() time.Duration { return min(n.timeout, defaultTimeout) }
 
 // lastPatience bounds it when the step's time is up, or somebody wants it to end.
 const lastPatience = 10 * time.Second
 
 // afterError finds out what became of a script whose answer is an error or did not come.
-func (a *onceOnly) afterError(ctx context.Context, env *steps.Env, n *node, p protocol, sender string, err error) engine.Outcome {
-	var f *fault
-	if !errors.As(err, &f) || f.reach == notSent || f.reach == refused && beforeFirstWrite(f.code) {
-		return failure(err)
-	}
+func (a *onceOnly) afterError(ctx context.Context, env *steps.Env, c *Conn, p protocol, sender string, err error) engine.Outcome {
 	// The marker has to be asked even if the step's time is up, or its outcome stays unknown.
-	m, settled := mark{}, ctx.Err()
+	m, at, settled := mark{}, (*node)(nil), ctx.Err()
 	if settled == nil {
-		m, settled = p.settle(ctx, n, []string{sender}, n.patience())
+		m, at, settled = p.settle(ctx, c, []string{sender}, c.patience())
 	}
 	if settled != nil && ctx.Err() != nil {
 		late, stop := context.WithTimeout(context.WithoutCancel(ctx), lastPatience)
 		defer stop()
-		m, settled = p.settle(late, n, []string{sender}, lastPatience)
+		m, at, settled = p.settle(late, c, []string{sender}, lastPatience)
+	}
+	distrust := ""
+	if settled == nil && m.verdict == "absent" && c.form != single {
+		// The server that answers now may be another than the one that got the script.
+		var now state
+		within, stop := context.WithTimeout(context.WithoutCancel(ctx), lastPatience)
+		defer stop()
+		if now, settled = at.glance(within); settled == nil {
+			distrust = c.whyAbsenceProvesNothing(env.Call.Seen, now, at.address, env.Now())
+		}
 	}
 	if settled != nil {
 		out := engine.Outcome{Err: err.Error(), InDoubt: true, Effect: engine.EffectUnknown, Evidence: []string{
@@ -165,10 +219,23 @@ func (a *onceOnly) afterError(ctx context.Context, env *steps.Env, n *node, p pr
 		}
 		return out
 	}
-	if m.verdict == "absent" {
+	if m.verdict == "absent" && distrust == "" {
 		return engine.Outcome{Err: err.Error() + "; its marker shows that nothing was changed", Transient: ctx.Err() == nil}
 	}
-	return a.outcome(n, p, m, "")
+	if m.verdict == "absent" {
+		return engine.Outcome{Err: err.Error(), InDoubt: true, Effect: engine.EffectUnknown, Evidence: []string{
+			fmt.Sprintf("the %s was sent to %s, and no answer came", a.what, sentTo(err)), "there is no marker " + p.marker + " on " + at.address, distrust}}
+	}
+	return a.outcome(at, p, m, "")
+}
+
+// sentTo is the server that an error came from.
+func sentTo(err error) string {
+	var f *fault
+	if errors.As(err, &f) {
+		return f.node
+	}
+	return "the server"
 }
 
 // beforeFirstWrite: the server refuses so at the first write of a script or before it, and the first write
@@ -176,7 +243,7 @@ func (a *onceOnly) afterError(ctx context.Context, env *steps.Env, n *node, p pr
 func beforeFirstWrite(code string) bool {
 	switch code {
 	case "READONLY", "LOADING", "NOAUTH", "WRONGPASS", "NOPERM", "OOM", "MISCONF", "BUSY", "MASTERDOWN", "NOREPLICAS",
-		"CLUSTERDOWN", "MOVED", "ASK", "CROSSSLOT", "MAXCLIENTS", "DENIED":
+		"CLUSTERDOWN", "MOVED", "ASK", "TRYAGAIN", "CROSSSLOT", "MAXCLIENTS", "DENIED":
 		return true
 	}
 	return false
@@ -246,34 +313,30 @@ func (a *onceOnly) Settle(ctx context.Context, env *steps.Env) engine.Settlement
 	if env.Call.Class == engine.ClassUnrepeatable {
 		return settleSender(ctx, env, "the "+a.what)
 	}
-	c, err := connOf(ctx, env)
+	c, slot, err := a.seat(ctx, env)
 	if err != nil {
 		return engine.Settlement{Evidence: []string{err.Error()}}
 	}
-	n := c.nodes[0]
-	now, err := n.glance(ctx)
-	var f *fault
-	if err != nil && (!errors.As(err, &f) || f.code != "BUSY" && f.code != "LOADING") {
-		return engine.Settlement{Evidence: []string{err.Error()}}
-	}
-	p := newProtocol(env, c.remember, a.keys)
+	p := newProtocol(env, c, slot, a.keys)
 	var senders []string
 	if note, ok := env.Call.Note.(engine.Record); ok {
 		if s, ok := note["sender"].(string); ok {
 			senders = append(senders, s)
 		}
 	}
-	m, err := p.settle(ctx, n, senders, n.patience())
+	m, n, err := p.settle(ctx, c, senders, c.patience())
 	if err != nil {
 		return engine.Settlement{Evidence: []string{fmt.Sprintf("the marker %s could not be asked: %v", p.marker, err)}}
 	}
-	if m.verdict == "absent" && now.sections == nil && !now.blind {
-		// The server was busy or loading when it was first looked at.
-		if now, err = n.glance(ctx); err != nil {
+	distrust := ""
+	if m.verdict == "absent" {
+		now, err := n.glance(ctx)
+		if err != nil {
 			return engine.Settlement{Evidence: []string{err.Error()}}
 		}
+		distrust = c.whyAbsenceProvesNothing(env.Call.Seen, now, n.address, env.Now())
 	}
-	return a.settlement(n, p, m, whyAbsenceProvesNothing(env.Call.Seen, now, env.Now(), c.remember))
+	return a.settlement(n, p, m, distrust)
 }
 
 func (a *onceOnly) settlement(n *node, p protocol, m mark, distrust string) engine.Settlement {
@@ -311,34 +374,58 @@ func (a *onceOnly) settlement(n *node, p protocol, m mark, distrust string) engi
 
 // preview is what both kinds of it say of the server.
 func (a *onceOnly) preview(ctx context.Context, env *steps.Env, im engine.Impact) (engine.Impact, error) {
-	c, err := connOf(ctx, env)
-	if err != nil {
+	im.Standing, im.Risk = engine.StandingWould, a.risk
+	c, slot, err := a.seat(ctx, env)
+	var bad engine.Problem
+	switch {
+	case errors.As(err, &bad):
+		im.Standing, im.Why = engine.StandingUnknown, bad.Message
+		return im, nil
+	case err != nil:
 		return engine.Impact{}, err
 	}
-	n := c.nodes[0]
+	var out engine.Impact
+	err = c.follow(ctx, slot, c.patience(), func(at try) (err error) {
+		out, err = a.previewAt(ctx, env, c, at, slot, im)
+		return err
+	})
+	return out, err
+}
+
+func (a *onceOnly) previewAt(ctx context.Context, env *steps.Env, c *Conn, at try, slot int, im engine.Impact) (engine.Impact, error) {
+	n := at.node
 	now, err := n.glance(ctx)
 	if err != nil {
 		return engine.Impact{}, err
 	}
-	im.Standing, im.Risk = engine.StandingWould, a.risk
-	if err := n.replicaProblem(now); err != nil {
+	switch err := n.replicaProblem(now); {
+	case err != nil && c.form != single:
+		return im, err
+	case err != nil:
 		im.Standing, im.Why = engine.StandingUnknown, err.Error()
 		return im, nil
+	}
+	switch c.form {
+	case clustered:
+		im.Facts = append(im.Facts, engine.Fact{Name: "node", Value: fmt.Sprintf("%s, slot %d", at.address, slot)})
+	case watched:
+		im.Facts = append(im.Facts, engine.Fact{Name: "node", Value: at.address})
+	case single:
 	}
 	im.Warnings = append(im.Warnings, now.warnings()...)
 	if now.evicts() {
 		im.Warnings = append(im.Warnings, fmt.Sprintf(
 			"policy %s may evict the marker; a crash during this step may then have to be decided by a person", now.policy))
 	}
-	if why := n.dryRunMarker(ctx, newProtocol(env, c.remember, a.keys).marker); why != "" {
+	if why := n.dryRunMarker(ctx, newProtocol(env, c, slot, a.keys).marker); why != "" {
 		im.Class = engine.ClassUnrepeatable
 		im.Warnings = append(im.Warnings, why)
 	}
-	facts, _, err := n.keyFacts(ctx, a.keys)
+	list, _, err := n.keyFacts(ctx, a.keys)
 	if err != nil {
 		return im, err
 	}
-	im.Facts = append(im.Facts, facts...)
+	im.Facts = append(im.Facts, concealedFacts(list, a.secrets)...)
 	return im, nil
 }
 

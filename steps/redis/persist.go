@@ -31,18 +31,29 @@ var (
 		seconds: "aof_last_rewrite_time_sec"}
 )
 
-// Params of the two operations: they need none.
+// Params of the two operations.
 type (
 	snapshotParams struct {
 		Snapshot struct{} `param:"snapshot" need:"yes" doc:"{}: it has no parameters"`
+		Nodes    string   `param:"nodes" enum:"one,masters,replicas,all" literal:"yes" doc:"which nodes write theirs, side by side; needed in a cluster"`
 	}
 	rewriteParams struct {
 		Rewrite struct{} `param:"rewrite_aof" need:"yes" doc:"{}: it has no parameters"`
+		Nodes   string   `param:"nodes" enum:"one,masters,replicas,all" literal:"yes" doc:"which nodes rewrite theirs, side by side; needed in a cluster"`
 	}
 )
 
 // persist makes a server write one of its files, and waits until that has succeeded.
-type persist struct{ saving }
+type persist struct {
+	saving
+	nodes string
+}
+
+func judgePersist(command string) func(engine.Proposal) engine.Judgement {
+	return func(p engine.Proposal) engine.Judgement {
+		return judgeNodes(p, command, engine.Judgement{Class: engine.ClassIdempotent, Risk: changes})
+	}
+}
 
 // under says whether the work is under way, or about to be.
 func (p *persist) under(s state) bool {
@@ -52,21 +63,35 @@ func (p *persist) under(s state) bool {
 // Prepare looks BEFORE the intent at how often the file was written. What starts after this look is as new
 // as the step needs it.
 func (p *persist) Prepare(ctx context.Context, env *steps.Env) (engine.Preparation, error) {
-	n, err := nodeOf(ctx, env)
+	c, err := connOf(ctx, env)
 	if err != nil {
 		return engine.Preparation{}, err
 	}
+	nodes, err := c.acting(ctx, p.nodes, p.command)
+	if err != nil {
+		return engine.Preparation{}, err
+	}
+	var seen engine.Value
+	if several(engine.Record{"nodes": p.nodes}) {
+		seen, err = prepareEach(ctx, nodes, p.prepare)
+	} else {
+		seen, err = p.prepare(ctx, nodes[0].node)
+	}
+	return engine.Preparation{Seen: seen}, err
+}
+
+func (p *persist) prepare(ctx context.Context, n *node) (engine.Value, error) {
 	now, err := n.state(ctx)
 	if err != nil {
-		return engine.Preparation{}, err
+		return nil, err
 	}
 	if err := p.possible(n, now); err != nil {
-		return engine.Preparation{}, err
+		return nil, err
 	}
-	return engine.Preparation{Seen: engine.Record{
+	return engine.Record{
 		"server": now.runID, "in_progress": p.under(now), "count": now.persistence(p.count),
 		"last_save": now.persistence("rdb_last_save_time"),
-	}}, nil
+	}, nil
 }
 
 func (p *persist) possible(n *node, now state) error {
@@ -99,13 +124,15 @@ func (p *persist) begunSince(seen engine.Value, now state) bool {
 // Execute starts the work and waits for its end. After a crash it takes what was finished, or is under way,
 // since the intent.
 func (p *persist) Execute(ctx context.Context, env *steps.Env) engine.Outcome {
-	n, err := nodeOf(ctx, env)
-	if err != nil {
-		return failure(err)
-	}
 	if env.Access != steps.Full {
-		return engine.Failure(fmt.Errorf("redis %s: %s was not sent: this is a dry-run", n.address, p.command))
+		return engine.Failure(fmt.Errorf("%s was not sent: this is a dry-run", p.command))
 	}
+	return onNodes(ctx, env, p.nodes, p.command, func(ctx context.Context, env *steps.Env, n placed) engine.Outcome {
+		return p.executeOn(ctx, env, n.node)
+	})
+}
+
+func (p *persist) executeOn(ctx context.Context, env *steps.Env, n *node) engine.Outcome {
 	now, err := n.state(ctx)
 	if err != nil {
 		return failure(err)
@@ -244,16 +271,46 @@ func (n *node) folder(ctx context.Context) string {
 
 // Preview says how old the file is.
 func (p *persist) Preview(ctx context.Context, env *steps.Env) (engine.Impact, error) {
-	n, err := nodeOf(ctx, env)
+	im := engine.Impact{Standing: engine.StandingWould, Risk: changes, Would: "send " + p.command + " and wait until it has succeeded"}
+	c, err := connOf(ctx, env)
 	if err != nil {
 		return engine.Impact{}, err
 	}
+	nodes, err := c.acting(ctx, p.nodes, p.command)
+	if err != nil {
+		im.Standing, im.Why = engine.StandingUnknown, err.Error()
+		return im, nil
+	}
+	if !several(engine.Record{"nodes": p.nodes}) {
+		return p.previewOn(ctx, nodes[0], im)
+	}
+	im.Would += ", on " + p.nodes + " side by side"
+	parts, err := askEach(ctx, nodes, func(ctx context.Context, n placed) (engine.Impact, error) {
+		return p.previewOn(ctx, n, engine.Impact{Standing: im.Standing})
+	})
+	if err != nil {
+		return engine.Impact{}, err
+	}
+	for i, part := range parts {
+		if part.Standing == engine.StandingUnknown {
+			im.Standing, im.Why = part.Standing, part.Why
+		}
+		for _, f := range part.Facts {
+			im.Facts = append(im.Facts, engine.Fact{Name: nodes[i].address + " " + f.Name, Value: f.Value})
+		}
+		for _, w := range part.Warnings {
+			im.Warnings = append(im.Warnings, nodes[i].address+": "+w)
+		}
+	}
+	return im, nil
+}
+
+func (p *persist) previewOn(ctx context.Context, n placed, im engine.Impact) (engine.Impact, error) {
 	now, err := n.state(ctx)
 	if err != nil {
 		return engine.Impact{}, err
 	}
-	im := engine.Impact{Standing: engine.StandingWould, Risk: changes, Would: "send " + p.command + " and wait until it has succeeded"}
-	if err := p.possible(n, now); err != nil {
+	if err := p.possible(n.node, now); err != nil {
 		im.Standing, im.Why = engine.StandingUnknown, err.Error()
 		return im, nil
 	}

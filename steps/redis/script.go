@@ -22,7 +22,8 @@ type script struct {
 	args engine.List
 }
 
-func judgeScript(params engine.Record) engine.Judgement {
+func judgeScript(p engine.Proposal) engine.Judgement {
+	params := p.Params
 	out := engine.Judgement{Class: engine.ClassTransactional, Risk: destroys}
 	text, ok := params["script"].(string)
 	if !ok {
@@ -33,8 +34,35 @@ func judgeScript(params engine.Record) engine.Judgement {
 	}
 	for _, name := range []string{"keys", "args"} {
 		list, _ := params[name].(engine.List)
-		if _, err := expandAll(name, list); err != nil {
+		flat, err := expandAll(name, list)
+		if err != nil {
 			out.Problems = append(out.Problems, problemOf(err))
+			continue
+		}
+		if p.Target != "cluster" || name != "keys" {
+			continue
+		}
+		if bad := crossSlot("keys", "script", known(flat)); bad != nil {
+			out.Problems = append(out.Problems, *bad)
+		}
+		if _, said := params["keys"]; !said {
+			out.Problems = append(out.Problems, noKeys())
+		}
+	}
+	return out
+}
+
+// noKeys is why a script without keys cannot be sent to a cluster.
+func noKeys() engine.Problem {
+	return engine.Problem{Path: "script", Message: "in a cluster a script runs where its keys are: name them under `keys`"}
+}
+
+// known are the values that are known already, as they go to the server.
+func known(list engine.List) []string {
+	var out []string
+	for _, v := range list {
+		if b, err := wire("", v); err == nil {
+			out = append(out, string(b))
 		}
 	}
 	return out
@@ -111,11 +139,11 @@ func decodeScript(params engine.Record) (steps.Operation, error) {
 
 // Execute runs the script.
 func (s *script) Execute(ctx context.Context, env *steps.Env) engine.Outcome {
-	n, err := nodeOf(ctx, env)
+	c, err := connOf(ctx, env)
 	if err != nil {
 		return failure(err)
 	}
-	s.body = append([]any{s.text, " " + strings.Join(readNames(), " ") + " ", n.db}, s.wiredArgs()...)
+	s.body = append([]any{s.text, " " + strings.Join(readNames(), " ") + " ", c.line.db}, s.wiredArgs()...)
 	return s.onceOnly.Execute(ctx, env)
 }
 
@@ -129,22 +157,23 @@ func (s *script) wiredArgs() []any {
 }
 
 // bare runs the script without a marker, for a user who may not keep one.
-func (s *script) bare(ctx context.Context, _ *steps.Env, n *node, conn *pinned) engine.Outcome {
+func (s *script) bare(ctx context.Context, _ *node, conn *pinned) (engine.Outcome, error) {
 	args := []any{"EVAL", s.text, len(s.keys)}
 	for _, k := range s.keys {
 		args = append(args, k)
 	}
 	v, err := conn.call(ctx, "script", append(args, s.wiredArgs()...)...)
 	if err == nil {
-		return engine.Outcome{Result: s.result(v)}
+		return engine.Outcome{Result: s.result(v)}, nil
+	}
+	var f *fault
+	if !errors.As(err, &f) || f.code == "NOPERM" || f.reach == notSent || f.unbegun() {
+		return engine.Outcome{}, err
 	}
 	out := failure(err)
-	var f *fault
-	if errors.As(err, &f) && f.code != "NOPERM" && f.reach != notSent {
-		out.InDoubt, out.Effect = true, engine.EffectUnknown
-		out.Evidence = []string{"the script ran without a marker, and ended with: " + f.cause.Error()}
-	}
-	return out
+	out.InDoubt, out.Effect = true, engine.EffectUnknown
+	out.Evidence = []string{"the script ran without a marker, and ended with: " + f.cause.Error()}
+	return out, nil
 }
 
 // Preview says what would be sent, and what the keys are now.

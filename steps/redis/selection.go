@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -101,16 +102,33 @@ func (s selection) judge(ctx context.Context, n *node, keys engine.List, t *tall
 	}
 	for i := range keys {
 		from, to := i*len(s.condition), (i+1)*len(s.condition)
-		for _, e := range errs[from:to] {
-			if e != nil {
-				return e
-			}
+		away, err := elsewhereNow(errs[from:to])
+		if err != nil {
+			return err
+		}
+		if away {
+			t.matched--
+			continue
 		}
 		if s.condition.holds(values[from:to]) {
 			t.found++
 		}
 	}
 	return nil
+}
+
+// elsewhereNow: the key is on its way to another node of a cluster, which counts it then.
+func elsewhereNow(errs []error) (bool, error) {
+	for _, e := range errs {
+		var f *fault
+		if errors.As(e, &f) && (f.code == "MOVED" || f.code == "ASK") {
+			return true, nil
+		}
+		if e != nil {
+			return false, e
+		}
+	}
+	return false, nil
 }
 
 // Bounds of what a plan looks at.
@@ -142,30 +160,31 @@ func (s selection) estimate(ctx context.Context, env *steps.Env, n *node) (engin
 // count is the operation that counts a selection.
 type count struct {
 	selection
+	nodes string
 	after *engine.Unknown
 }
 
-func judgeCount(params engine.Record) engine.Judgement {
+func judgeCount(p engine.Proposal) engine.Judgement {
 	out := engine.Judgement{Class: read}
-	r, _ := params["count"].(engine.Record)
+	r, _ := p.Params["count"].(engine.Record)
 	if where, ok := r["where"].(string); ok {
 		if _, bad := parseCondition(where); bad != nil {
 			bad.Path = "count.where"
 			out.Problems = append(out.Problems, *bad)
 		}
 	}
-	return out
+	return judgeNodes(p, "count", out)
 }
 
 func decodeCount(params engine.Record) (steps.Operation, error) {
-	if j := judgeCount(params); len(j.Problems) > 0 {
+	if j := judgeCount(engine.Proposal{Params: params}); len(j.Problems) > 0 {
 		return nil, j.Problems[0]
 	}
 	var p countParams
 	if err := steps.Bind(params, &p); err != nil {
 		return nil, err
 	}
-	c := &count{selection: selection{match: p.Count.Match, kind: p.Count.Type}}
+	c := &count{selection: selection{match: p.Count.Match, kind: p.Count.Type}, nodes: p.Nodes}
 	if u, open := engine.FirstUnknown(params); open {
 		c.after = &u
 	}
@@ -173,8 +192,9 @@ func decodeCount(params engine.Record) (steps.Operation, error) {
 }
 
 // Preview says what would be counted.
-func (c *count) Preview(context.Context, *steps.Env) (engine.Impact, error) {
-	return engine.Impact{Standing: engine.StandingWould, Would: "count " + c.selection.String()}, nil
+func (c *count) Preview(ctx context.Context, env *steps.Env) (engine.Impact, error) {
+	im := engine.Impact{Standing: engine.StandingWould, Would: "count " + c.selection.String()}
+	return previewRead(ctx, env, c.nodes, "count", im)
 }
 
 // Execute counts.
@@ -182,17 +202,27 @@ func (c *count) Execute(ctx context.Context, env *steps.Env) engine.Outcome {
 	if c.after != nil {
 		return engine.Outcome{Err: "the pattern is " + c.after.Error()}
 	}
-	n, err := nodeOf(ctx, env)
+	conn, err := connOf(ctx, env)
 	if err != nil {
 		return failure(err)
 	}
+	return conn.steadily(ctx, c.nodes, "count", func(nodes []placed, _ map[string]string) engine.Outcome {
+		if several(engine.Record{"nodes": c.nodes}) {
+			return each(ctx, env, nodes, c.on)
+		}
+		return c.on(ctx, env, nodes[0])
+	})
+}
+
+// on counts the keys of one node.
+func (c *count) on(ctx context.Context, env *steps.Env, n placed) engine.Outcome {
 	var keys int64
 	if v, err := n.ask(ctx, "count the keys", "DBSIZE"); err == nil {
 		keys, _ = v.(int64)
 	}
 	t := tally{cursor: "0"}
 	for {
-		if err := c.scan(ctx, n, &t); err != nil {
+		if err := c.scan(ctx, n.node, &t); err != nil {
 			return failure(err)
 		}
 		env.Progress(int64(scanned(t.cursor)*float64(keys)), keys, "keys")

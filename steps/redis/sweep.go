@@ -22,6 +22,7 @@ var sweepLua string
 
 type sweepParams struct {
 	Sweep sweepOf `param:"sweep" need:"yes" doc:"which keys, and what becomes of them"`
+	Nodes string  `param:"nodes" enum:"one,masters" literal:"yes" doc:"which nodes are swept, side by side; needed in a cluster, where it is masters"`
 }
 
 type sweepOf struct {
@@ -31,11 +32,12 @@ type sweepOf struct {
 	Action  string         `param:"action" enum:"unlink,delete,expire" doc:"unlink (the default; memory is freed in the background), delete, or expire"`
 	Expire  *time.Duration `param:"expire" doc:"with action expire: the time that the keys have left"`
 	Batch   int64          `param:"batch" default:"2000" doc:"how many keys the server looks at in one go; it does nothing else meanwhile"`
-	MaxKeys int64          `param:"max_keys" doc:"stop after so many keys were swept; no bound when left out"`
+	MaxKeys int64          `param:"max_keys" doc:"stop after so many keys were swept, on each node; no bound when left out"`
 }
 
 type countParams struct {
 	Count countOf `param:"count" need:"yes" doc:"which keys"`
+	Nodes string  `param:"nodes" enum:"one,masters,replicas,all" literal:"yes" doc:"which nodes count theirs, side by side; needed in a cluster"`
 }
 
 type countOf struct {
@@ -56,14 +58,16 @@ type sweep struct {
 	expire time.Duration
 	batch  int64
 	most   int64 // 0: no bound
+	nodes  string
 	after  *engine.Unknown
 }
 
-func judgeSweep(params engine.Record) engine.Judgement {
+func judgeSweep(p engine.Proposal) engine.Judgement {
+	params := p.Params
 	out := engine.Judgement{Class: engine.ClassIdempotent, Risk: destroys}
 	r, ok := params["sweep"].(engine.Record)
 	if !ok {
-		return out
+		return judgeNodes(p, "sweep", out)
 	}
 	if where, ok := r["where"].(string); ok {
 		if _, bad := parseCondition(where); bad != nil {
@@ -80,18 +84,18 @@ func judgeSweep(params engine.Record) engine.Judgement {
 	case named && action == "expire" && !expire:
 		out.Problems = append(out.Problems, engine.Problem{Path: "sweep.action", Message: "action expire needs `expire`, such as `expire: 10m`"})
 	}
-	return out
+	return judgeNodes(p, "sweep", out)
 }
 
 func decodeSweep(params engine.Record) (steps.Operation, error) {
-	if j := judgeSweep(params); len(j.Problems) > 0 {
+	if j := judgeSweep(engine.Proposal{Params: params}); len(j.Problems) > 0 {
 		return nil, j.Problems[0]
 	}
 	var p sweepParams
 	if err := steps.Bind(params, &p); err != nil {
 		return nil, err
 	}
-	s := &sweep{selection: selection{match: p.Sweep.Match, kind: p.Sweep.Type}, action: "UNLINK", batch: p.Sweep.Batch, most: p.Sweep.MaxKeys}
+	s := &sweep{selection: selection{match: p.Sweep.Match, kind: p.Sweep.Type}, action: "UNLINK", batch: p.Sweep.Batch, most: p.Sweep.MaxKeys, nodes: p.Nodes}
 	if u, open := engine.FirstUnknown(params); open {
 		s.after = &u
 	}
@@ -122,17 +126,19 @@ func decodeSweep(params engine.Record) (steps.Operation, error) {
 	return s, nil
 }
 
-// noteEvery bounds how often the progress of a sweep is made durable. It is for people: the sweep is begun
-// anew after a crash, and what was swept is not found again.
+// noteEvery bounds how often the progress of a sweep is made durable. What is under way is begun anew after a
+// crash, and what was swept is not found again; a node that is done is left out.
 const noteEvery = time.Second
 
-// sweeping is how far a sweep has come.
+// sweeping is how far a sweep has come on one node.
 type sweeping struct {
 	cursor                string
 	matched, found, swept int64
 	before                int64 // swept by attempts that were cut off, as far as noted
 	keys                  int64 // in the database at the start
 	noted                 time.Time
+	shape                 string // the slots of the node when it was begun
+	server                string // its run id
 }
 
 // Execute sweeps.
@@ -140,18 +146,39 @@ func (s *sweep) Execute(ctx context.Context, env *steps.Env) engine.Outcome {
 	if s.after != nil {
 		return engine.Outcome{Err: "the sweep is " + s.after.Error()}
 	}
-	n, err := nodeOf(ctx, env)
+	if env.Access != steps.Full {
+		return engine.Failure(errors.New("the sweep was not begun: this is a dry-run"))
+	}
+	c, err := connOf(ctx, env)
 	if err != nil {
 		return failure(err)
 	}
-	if env.Access != steps.Full {
-		return engine.Failure(fmt.Errorf("redis %s: the sweep was not begun: this is a dry-run", n.address))
-	}
+	total := &sum{action: s.action}
+	return c.steadily(ctx, s.nodes, "sweep", func(nodes []placed, shapes map[string]string) engine.Outcome {
+		on := func(ctx context.Context, env *steps.Env, n placed) engine.Outcome {
+			return s.on(ctx, env, n.node, shapes[n.address])
+		}
+		if several(engine.Record{"nodes": s.nodes}) {
+			return total.add(each(ctx, env, nodes, on))
+		}
+		return on(ctx, env, nodes[0])
+	})
+}
+
+// on sweeps one node. A node that an attempt that was cut off had done with, and that has had the same slots
+// since, is left as it is.
+func (s *sweep) on(ctx context.Context, env *steps.Env, n *node, shape string) engine.Outcome {
 	if err := n.writable(ctx); err != nil {
 		return failure(err)
 	}
-	at := sweeping{cursor: "0", noted: env.Now()}
+	at := sweeping{cursor: "0", noted: env.Now(), shape: shape}
+	if now, err := n.glance(ctx); err == nil {
+		at.server = now.runID
+	}
 	if note, ok := env.Call.Note.(engine.Record); ok && env.Again {
+		if result, ok := note["done"].(engine.Record); ok && note["shape"] == shape && note["server"] == at.server && !moving(shape) {
+			return engine.Outcome{Result: result}
+		}
 		at.before, _ = note["swept"].(int64)
 	}
 	if v, err := n.ask(ctx, "count the keys", "DBSIZE"); err == nil {
@@ -164,17 +191,7 @@ func (s *sweep) run(ctx context.Context, env *steps.Env, n *node, at *sweeping) 
 	for {
 		more, err := s.portion(ctx, n, at)
 		if err != nil {
-			out := failure(err)
-			out.Err = fmt.Sprintf("%s; %d keys were swept before that", out.Err, at.swept)
-			var f *fault
-			lostOne := errors.As(err, &f) && f.reach == lost
-			switch {
-			case lostOne:
-				out.Effect, out.Transient = engine.EffectUnknown, ctx.Err() == nil
-			case at.swept > 0:
-				out.Effect = engine.EffectUnknown
-			}
-			return out
+			return sweepFailed(ctx, at, err)
 		}
 		ended := at.cursor == "0" || more
 		if now := env.Now(); !ended && now.Sub(at.noted) >= noteEvery {
@@ -184,11 +201,31 @@ func (s *sweep) run(ctx context.Context, env *steps.Env, n *node, at *sweeping) 
 			}
 		}
 		env.Progress(int64(scanned(at.cursor)*float64(at.keys)), at.keys, "keys")
-		if ended {
-			return engine.Outcome{Result: engine.Record{"matched": at.matched, "found": at.found, "swept": at.swept,
-				"swept_before": at.before, "more": more}}
+		if !ended {
+			continue
 		}
+		result := engine.Record{"matched": at.matched, "found": at.found, "swept": at.swept, "swept_before": at.before, "more": more}
+		if s.nodes == nodesMasters { // the others may still be under way when a crash comes
+			if err := env.Note(engine.Record{"swept": at.before + at.swept, "done": result, "shape": at.shape, "server": at.server}); err != nil {
+				return engine.Outcome{Err: err.Error(), Effect: engine.EffectUnknown}
+			}
+		}
+		return engine.Outcome{Result: result}
 	}
+}
+
+func sweepFailed(ctx context.Context, at *sweeping, err error) engine.Outcome {
+	out := failure(err)
+	out.Err = fmt.Sprintf("%s; %d keys were swept before that", out.Err, at.swept)
+	var f *fault
+	lostOne := errors.As(err, &f) && f.reach == lost
+	switch {
+	case lostOne:
+		out.Effect, out.Transient = engine.EffectUnknown, ctx.Err() == nil
+	case at.swept > 0:
+		out.Effect = engine.EffectUnknown
+	}
+	return out
 }
 
 // portion sweeps one portion; more says that the bound was reached before the end.
@@ -197,8 +234,12 @@ func (s *sweep) portion(ctx context.Context, n *node, at *sweeping) (more bool, 
 	if s.most > 0 {
 		room = s.most - at.swept
 	}
-	args := append([]any{0, at.cursor, s.match, s.batch, s.kind, s.action, s.expire.Milliseconds(), room}, s.condition.args()...)
-	v, err := n.script(ctx, "sweep", sweepLua, sweepSHA, args)
+	cluster := "0"
+	if at.shape != "" {
+		cluster = "1"
+	}
+	args := append([]any{0, at.cursor, s.match, s.batch, s.kind, s.action, s.expire.Milliseconds(), room, cluster}, s.condition.args()...)
+	v, err := try{node: n, asking: moving(at.shape)}.script(ctx, "sweep", sweepLua, sweepSHA, args)
 	if err != nil {
 		return false, err
 	}
@@ -225,11 +266,11 @@ func shaOf(script string) string {
 }
 
 // script runs a script by its digest, and sends its text when the server does not know it.
-func (n *node) script(ctx context.Context, doing, text, sha string, args []any) (engine.Value, error) {
-	v, err := n.call(ctx, doing, append([]any{"EVALSHA", sha}, args...)...)
+func (t try) script(ctx context.Context, doing, text, sha string, args []any) (engine.Value, error) {
+	v, err := t.callAt(ctx, doing, append([]any{"EVALSHA", sha}, args...)...)
 	var f *fault
 	if errors.As(err, &f) && f.reach == refused && f.code == "NOSCRIPT" {
-		return n.call(ctx, doing, append([]any{"EVAL", text}, args...)...)
+		return t.callAt(ctx, doing, append([]any{"EVAL", text}, args...)...)
 	}
 	return v, err
 }
@@ -251,27 +292,56 @@ func (s *sweep) Preview(ctx context.Context, env *steps.Env) (engine.Impact, err
 		im.Figures = []engine.Figure{{Name: "keys", Why: s.after.Error()}}
 		return im, nil
 	}
-	n, err := nodeOf(ctx, env)
+	c, err := connOf(ctx, env)
 	if err != nil {
 		return engine.Impact{}, err
 	}
-	now, err := n.glance(ctx)
-	if err != nil {
-		return engine.Impact{}, err
+	nodes, err := c.acting(ctx, s.nodes, "sweep")
+	if err == nil {
+		err = c.whole(ctx, "sweep")
 	}
-	if err := n.replicaProblem(now); err != nil {
+	if err != nil {
 		im.Standing, im.Why = engine.StandingUnknown, err.Error()
 		return im, nil
 	}
 	if s.text == "" && strings.Trim(s.match, "*") == "" {
 		im.Warnings = append(im.Warnings, "this is every key of the database, Handrail's own markers excepted")
 	}
+	parts, err := askEach(ctx, nodes, func(ctx context.Context, n placed) (engine.Impact, error) { return s.previewOn(ctx, env, n) })
+	if err != nil {
+		return engine.Impact{}, err
+	}
+	var keys engine.Figure
+	for i, part := range parts {
+		if part.Why != "" {
+			im.Standing, im.Why = engine.StandingUnknown, part.Why
+			return im, nil
+		}
+		im.Warnings = append(im.Warnings, part.Warnings...)
+		keys = addFigure(keys, part.Figures[0])
+		if s.nodes != "" {
+			im.Facts = append(im.Facts, engine.Fact{Name: nodes[i].address, Value: fmt.Sprintf("%d keys, %s", part.Figures[0].Value, part.Figures[0].Certainty)})
+		}
+	}
+	im.Figures = append(im.Figures, keys)
+	return im, nil
+}
+
+func (s *sweep) previewOn(ctx context.Context, env *steps.Env, n placed) (engine.Impact, error) {
+	var im engine.Impact
+	now, err := n.glance(ctx)
+	if err != nil {
+		return im, err
+	}
+	if err := n.replicaProblem(now); err != nil {
+		return engine.Impact{Why: err.Error()}, nil
+	}
 	if len(s.condition) > 0 && s.uses("idle") && strings.Contains(now.policy, "lfu") {
 		im.Warnings = append(im.Warnings, "policy "+now.policy+" keeps no idle time; the server would refuse the sweep")
 	}
-	f, err := s.estimate(ctx, env, n)
+	f, err := s.estimate(ctx, env, n.node)
 	if err != nil {
-		return engine.Impact{}, err
+		return im, err
 	}
 	if s.most > 0 && f.Value > s.most {
 		f.Value, f.Why = s.most, strings.TrimPrefix(f.Why+"; no more than max_keys", "; ")

@@ -2,10 +2,21 @@
 -- one step for the server: a key that gets a time to live in between does not exist.
 --
 -- ARGV: 1 cursor, 2 pattern, 3 how many keys to look at in all, 4 type or "", 5 action (UNLINK, DEL, PEXPIRE),
---       6 its milliseconds, 7 how many keys at most, then the condition: field, operator, limit, …
+--       6 its milliseconds, 7 how many keys at most, 8 "1" in a cluster, then the condition: field, operator,
+--       limit, …
 -- The answer is {cursor, matched, found, swept, more}; more is 1 if the portion held more than was allowed.
 local call = redis.call
-local most = tonumber(ARGV[7])
+local most, cluster = tonumber(ARGV[7]), ARGV[8] == '1'
+
+-- In a cluster a key may be on its way to another node, which looks at it then; here it counts as absent.
+if cluster then
+  call = function(...)
+    local r = redis.pcall(...)
+    if type(r) ~= 'table' or not r.err then return r end
+    if not string.find(r.err, 'non local key', 1, true) then error(r.err, 0) end
+    return nil
+  end
+end
 
 local function compare(op, v, limit)
   if op == '==' then return v == limit
@@ -17,14 +28,14 @@ local function compare(op, v, limit)
 end
 
 -- onlyEndless: the commonest condition, ttl == -1 alone, without the detour.
-local onlyEndless = #ARGV == 10 and ARGV[8] == 'ttl' and ARGV[9] == '==' and ARGV[10] == '-1'
+local onlyEndless = #ARGV == 11 and ARGV[9] == 'ttl' and ARGV[10] == '==' and ARGV[11] == '-1'
 
 local function holds(key)
-  for i = 8, #ARGV, 3 do
+  for i = 9, #ARGV, 3 do
     local field, op, limit = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
     if field == 'ttl' then
       local v = call('PTTL', key)
-      if v == -2 then return false end
+      if v == -2 or not v then return false end
       if limit == -1 then
         if (v == -1) ~= (op == '==') then return false end
       elseif v == -1 or not compare(op, v, limit) then
@@ -53,7 +64,9 @@ end
 
 local function act(chosen, n)
   if ARGV[5] == 'PEXPIRE' then
-    for i = 1, n do swept = swept + call('PEXPIRE', chosen[i], ARGV[6]) end
+    for i = 1, n do swept = swept + (call('PEXPIRE', chosen[i], ARGV[6]) or 0) end
+  elseif cluster then -- one command takes keys of one slot only
+    for i = 1, n do swept = swept + (call(ARGV[5], chosen[i]) or 0) end
   else
     for i = 1, n, 5000 do swept = swept + call(ARGV[5], unpack(chosen, i, math.min(i + 4999, n))) end
   end

@@ -24,8 +24,8 @@ type transaction struct {
 	kinds    []command
 }
 
-func judgeTransaction(params engine.Record) engine.Judgement {
-	list, ok := params["transaction"].(engine.List)
+func judgeTransaction(p engine.Proposal) engine.Judgement {
+	list, ok := p.Params["transaction"].(engine.List)
 	if !ok {
 		return engine.Judgement{Problems: []engine.Problem{{Path: "transaction",
 			Message: "a transaction is a list of commands, each a list of its words, and their names are written out"}}}
@@ -34,6 +34,7 @@ func judgeTransaction(params engine.Record) engine.Judgement {
 		return engine.Judgement{Problems: []engine.Problem{{Path: "transaction", Message: "there is no command in it"}}}
 	}
 	out := engine.Judgement{Class: engine.ClassTransactional, Risk: changes}
+	var keys []string
 	for i, e := range list {
 		path := wordPath("transaction", i)
 		words, ok := e.(engine.List)
@@ -48,7 +49,13 @@ func judgeTransaction(params engine.Record) engine.Judgement {
 			if bad := insideProblem(path, words); bad != nil {
 				out.Problems = append(out.Problems, *bad)
 			}
+			flat, _ := expand(path, words)
+			c, _ := commandOf(path, flat)
+			keys = append(keys, c.keysOf(flat)...)
 		}
+	}
+	if bad := crossSlot("transaction", "transaction", keys); bad != nil && p.Target == "cluster" {
+		out.Problems = append(out.Problems, *bad)
 	}
 	return out
 }
@@ -134,7 +141,7 @@ func (t *transaction) add(path string, e engine.Value) error {
 
 // Execute runs the commands.
 func (t *transaction) Execute(ctx context.Context, env *steps.Env) engine.Outcome {
-	n, err := nodeOf(ctx, env)
+	c, err := connOf(ctx, env)
 	if err != nil {
 		return failure(err)
 	}
@@ -146,7 +153,7 @@ func (t *transaction) Execute(ctx context.Context, env *steps.Env) engine.Outcom
 		}
 		t.body = append(t.body, flag, len(words))
 		args := wired(words)
-		args[0] = n.real(args[0].(string))
+		args[0] = c.line.real(args[0].(string))
 		t.body = append(t.body, args...)
 	}
 	return t.onceOnly.Execute(ctx, env)
@@ -154,7 +161,7 @@ func (t *transaction) Execute(ctx context.Context, env *steps.Env) engine.Outcom
 
 // multi runs the commands by MULTI and EXEC, for a user who may not run scripts. It is sent at most once,
 // and no marker tells afterwards.
-func (t *transaction) multi(ctx context.Context, _ *steps.Env, n *node, conn *pinned) engine.Outcome {
+func (t *transaction) multi(ctx context.Context, n *node, conn *pinned) (engine.Outcome, error) {
 	cmds := make([]*goredis.Cmd, len(t.commands))
 	err := conn.run(ctx, func() error {
 		_, err := conn.conn.TxPipelined(ctx, func(p goredis.Pipeliner) error {
@@ -169,14 +176,15 @@ func (t *transaction) multi(ctx context.Context, _ *steps.Env, n *node, conn *pi
 	if err != nil && !errors.As(err, &said) {
 		f := faultOf(n.address, "transaction", err, true)
 		return engine.Outcome{Err: f.Error(), InDoubt: f.reach == lost, Effect: engine.EffectUnknown,
-			Evidence: []string{"the commands were sent by MULTI and EXEC, and no answer came; they were all applied, or none"}}
+			Evidence: []string{"the commands were sent by MULTI and EXEC, and no answer came; they were all applied, or none"}}, nil
 	}
 	return t.multiOutcome(n, cmds, err)
 }
 
-func (t *transaction) multiOutcome(n *node, cmds []*goredis.Cmd, err error) engine.Outcome {
+func (t *transaction) multiOutcome(n *node, cmds []*goredis.Cmd, err error) (engine.Outcome, error) {
 	values := make(engine.List, len(cmds))
 	applied, failed := 0, ""
+	var first error
 	for i, c := range cmds {
 		switch e := c.Err(); {
 		case e == nil:
@@ -184,18 +192,23 @@ func (t *transaction) multiOutcome(n *node, cmds []*goredis.Cmd, err error) engi
 			applied++
 		case errors.Is(e, goredis.Nil):
 			applied++
-		case failed == "":
+		case first == nil:
+			first = e
 			failed = fmt.Sprintf("command %d of %d: %v", i+1, len(cmds), e)
 		}
 	}
 	switch {
 	case failed == "" && (err == nil || errors.Is(err, goredis.Nil)):
-		return engine.Outcome{Result: t.result(values)}
+		return engine.Outcome{Result: t.result(values)}, nil
 	case applied == 0:
-		return failure(faultOf(n.address, "transaction", err, true))
+		// EXECABORT does not say why; the first command that was refused does.
+		if f := faultOf(n.address, "transaction", first, true); first != nil && f.unbegun() {
+			return engine.Outcome{}, f
+		}
+		return engine.Outcome{}, faultOf(n.address, "transaction", err, true)
 	}
 	return engine.Outcome{Err: fmt.Sprintf("redis %s: transaction: %s", n.address, failed), InDoubt: true, Effect: engine.EffectUnknown,
-		Evidence: []string{fmt.Sprintf("%d of %d commands were applied and stand; Redis takes nothing back", applied, len(cmds)), failed}}
+		Evidence: []string{fmt.Sprintf("%d of %d commands were applied and stand; Redis takes nothing back", applied, len(cmds)), failed}}, nil
 }
 
 // Preview says what would be sent, and what the keys are now.

@@ -157,6 +157,10 @@ func (b *bench) checkSettle(t *testing.T) {
 		return s
 	}
 	before := b.fingerprint()
+	env, _ := p.env(t, call, steps.Full)
+	if err := prepare(t.Context(), t, b.decode(t), env, &call); err != nil {
+		t.Fatalf("prepare: %v", err)
+	}
 	s := settle()
 	b.same(t, before, "being asked about what never began")
 	if s.Verdict == engine.VerdictDone {

@@ -221,23 +221,36 @@ func (p *place) attempt(ctx context.Context, t testing.TB, call *engine.Call, ag
 	t.Helper()
 	op := p.b.decode(t)
 	env, rec := p.env(t, *call, steps.Full)
-	if prep, ok := op.(steps.Preparer); ok && !again {
-		seen, err := prep.Prepare(ctx, env)
-		if err != nil {
+	if !again {
+		if err := prepare(ctx, t, op, env, call); err != nil {
 			return engine.Failure(err), rec
 		}
-		if call.Seen, err = engine.Normalize(seen.Seen); err != nil {
-			t.Fatalf("what Prepare has seen cannot be kept: %v", err)
-		}
-		if seen.Class != engine.ClassUnset {
-			call.Class = seen.Class
-		}
-		env.Call = *call
 	}
 	env.Again = again
 	o := op.Execute(ctx, env)
 	call.Note = env.Call.Note
 	return o, rec
+}
+
+// prepare leaves in the call what was seen, as the core does BEFORE an intent.
+func prepare(ctx context.Context, t testing.TB, op steps.Operation, env *steps.Env, call *engine.Call) error {
+	t.Helper()
+	prep, ok := op.(steps.Preparer)
+	if !ok {
+		return nil
+	}
+	seen, err := prep.Prepare(ctx, env)
+	if err != nil {
+		return err
+	}
+	if call.Seen, err = engine.Normalize(seen.Seen); err != nil {
+		t.Fatalf("what Prepare has seen cannot be kept: %v", err)
+	}
+	if seen.Class != engine.ClassUnset {
+		call.Class = seen.Class
+	}
+	env.Call = *call
+	return nil
 }
 
 func (b *bench) fingerprint() string {

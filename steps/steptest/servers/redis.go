@@ -23,11 +23,18 @@ type RedisServer struct {
 
 	t       testing.TB
 	process process
+	own     *redis.Client // for what this package itself asks
 }
 
 // Redis starts a redis-server that the test may kill. args are further options; without any it keeps
 // nothing on disk and has no password.
 func Redis(t testing.TB, args ...string) *RedisServer {
+	t.Helper()
+	return startRedis(t, func(int) []string { return args })
+}
+
+// startRedis starts a redis-server with the options for its port.
+func startRedis(t testing.TB, options func(port int) []string) *RedisServer {
 	t.Helper()
 	dir := folder(t, "hrr")
 	s := &RedisServer{t: t, Dir: dir, process: process{name: "redis-server", output: filepath.Join(dir, "log")}}
@@ -39,12 +46,23 @@ func Redis(t testing.TB, args ...string) *RedisServer {
 	t.Cleanup(s.process.kill)
 	startOnFreePort(t, &s.process, func(port int) {
 		s.Addr = "127.0.0.1:" + strconv.Itoa(port)
-		argv := []string{program, "--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", dir}
+		argv := []string{program, "--dir", dir}
 		if program == "" {
-			argv = []string{"docker", "run", "--rm", "--name", s.process.container, "-p", s.Addr + ":6379",
-				"-v", dir + ":/data", setting(t, "HANDRAIL_TEST_REDIS_IMAGE"), "redis-server", "--protected-mode", "no"}
+			// On the host's network, so that servers find each other where tests find them.
+			argv = []string{"docker", "run", "--rm", "--name", s.process.container, "--network", "host",
+				"-v", dir + ":" + dir, "-w", dir, setting(t, "HANDRAIL_TEST_REDIS_IMAGE"), "redis-server"}
 		}
-		s.process.argv = append(append(argv, "--save", ""), args...)
+		options := options(port)
+		if len(options) > 0 && !strings.HasPrefix(options[0], "-") { // a configuration file comes first
+			argv, options = append(argv[:len(argv):len(argv)], options[0]), options[1:]
+			if program != "" {
+				argv = []string{program, argv[len(argv)-1]}
+			}
+		} else {
+			argv = append(argv, "--save", "")
+		}
+		argv = append(argv, "--bind", "127.0.0.1", "--port", strconv.Itoa(port))
+		s.process.argv = append(argv, options...)
 	})
 	return s
 }
@@ -77,6 +95,14 @@ func (s *RedisServer) Client() *redis.Client {
 	c := redis.NewClient(&redis.Options{Addr: s.Addr})
 	s.t.Cleanup(func() { _ = c.Close() })
 	return c
+}
+
+// ask is a connection that is kept, for questions that are asked again and again.
+func (s *RedisServer) ask() *redis.Client {
+	if s.own == nil {
+		s.own = s.Client()
+	}
+	return s.own
 }
 
 // Kill is SIGKILL: what is not on disk is lost.
