@@ -76,7 +76,7 @@ func (c *Conn) home(ctx context.Context, slot int) (*node, error) {
 		return nil, err
 	}
 	m, ok := l.owner(slot)
-	if !ok {
+	if !ok || m.failed {
 		return nil, uncovered{l.from.address, slot, rangesText(l.uncovered())}
 	}
 	return c.node(m.address)
@@ -146,7 +146,7 @@ func shownTo(said string, slot int, at try) (address string, ok bool) {
 // told adds to a fault of the cluster which slots are meant.
 func (c *Conn) told(ctx context.Context, err error) error {
 	var f *fault
-	if c.form != clustered || !errors.As(err, &f) || f.code != "CLUSTERDOWN" && f.reach != notSent {
+	if c.form != clustered || !errors.As(err, &f) || f.code != "CLUSTERDOWN" {
 		return err
 	}
 	l, look := c.look(ctx)
