@@ -96,7 +96,8 @@ func (l *loader) inEnvironment(e field, info targetInfo) string {
 	case info.typ != "" && t.Type != info.typ:
 		l.node(e.value, "", "the target %s is %s here and %s in the environment %s", e.key.Value, info.typ, t.Type, l.env.Name)
 	case info.family != nil && !accepts(info.family, t.Type):
-		l.node(e.value, "", "%s takes no target of type %s, as %s is in the environment %s", info.family.Name, t.Type, e.key.Value, l.env.Name)
+		l.node(e.value, "it takes "+strings.Join(typesOf(info.family), ", "), "the target %s is for %s here and %s in the environment %s", e.key.Value, info.family.Name, t.Type, l.env.Name)
+		return ""
 	}
 	return t.Type
 }

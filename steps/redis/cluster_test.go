@@ -93,8 +93,7 @@ func TestContractOnACluster(t *testing.T) {
 		return func() int { n, _ := cc.Get(ctx, key).Int(); return n - less }
 	}
 	sweeping := engine.Record{"sweep": engine.Record{"match": "reservation:*", "where": "ttl == -1", "action": "unlink"}}
-	spare := servers.RedisNode(t)
-	steptest.Run(t, steptest.Suite{Kind: redis.New(), Target: clusterTarget(cluster.Settings()), Cases: []steptest.Case{
+	steptest.Run(t, steptest.Suite{Kind: redis.New(), Target: clusterTarget(cluster.Settings()), Cases: append(clusterCases(t, cluster), []steptest.Case{
 		{Operation: "do", Name: "do read", Params: do("get", "a"), Setup: setup, Fingerprint: look, Bad: []steptest.Bad{
 			{Params: do("FLUSHALL"), Path: "do[0]"},
 			{Params: do("FLUSHDB"), Path: "do[0]"},
@@ -134,13 +133,51 @@ func TestContractOnACluster(t *testing.T) {
 			Effect: func() int {
 				return (2 - int(cc.Exists(ctx, "reservation:1").Val()+cc.Exists(ctx, "reservation:3").Val())) / 2
 			}, Bad: []steptest.Bad{{Params: sweeping, Path: "nodes"}}},
-		{Operation: "cluster_create", Params: engine.Record{"cluster_create": engine.Record{}}, Setup: setup, Fingerprint: look,
+	}...)})
+}
+
+// clusterCases hold the operations about the cluster itself to the contract.
+func clusterCases(t *testing.T, cluster *servers.RedisCluster) []steptest.Case {
+	target := clusterTarget(cluster.Settings())
+	spare := servers.RedisNode(t)
+	id := spare.Client().Do(t.Context(), "CLUSTER", "MYID").Val()
+	// The nodes that are known, and who follows whom, whatever the order and the times.
+	look := func() string {
+		var lines []string
+		for _, line := range strings.Split(fmt.Sprint(cluster.Nodes[0].Client().Do(context.Background(), "CLUSTER", "NODES").Val()), "\n") {
+			if f := strings.Fields(line); len(f) > 7 {
+				lines = append(lines, strings.Join(append([]string{f[0], f[3]}, f[8:]...), " "))
+			}
+		}
+		sort.Strings(lines)
+		return strings.Join(lines, "\n")
+	}
+	execute := func(t testing.TB, op string, params engine.Record) {
+		w := &world{t: t, target: target}
+		succeeded(t, w.execute(call(op, params)))
+	}
+	inside := func(t testing.TB) { execute(t, "cluster_meet", engine.Record{"cluster_meet": spare.Addr}) }
+	there := func(want int) func() int {
+		return func() int {
+			if strings.Contains(look(), fmt.Sprint(id)) {
+				return want
+			}
+			return 1 - want
+		}
+	}
+	cases := []steptest.Case{
+		{Operation: "cluster_create", Params: engine.Record{"cluster_create": engine.Record{}},
 			Bad: []steptest.Bad{{Params: engine.Record{"cluster_create": engine.Record{"replicas": int64(-1)}}, Path: "cluster_create.replicas"}}},
-		{Operation: "cluster_check", Params: engine.Record{"cluster_check": engine.Record{}}, Setup: setup, Fingerprint: look},
-		{Operation: "cluster_meet", Params: engine.Record{"cluster_meet": spare.Addr}, Setup: setup, Fingerprint: look},
-		{Operation: "cluster_replicate", Params: engine.Record{"cluster_replicate": spare.Addr, "of": cluster.Nodes[0].Addr}, Setup: setup, Fingerprint: look},
-		{Operation: "cluster_forget", Params: engine.Record{"cluster_forget": spare.Addr}, Setup: setup, Fingerprint: look},
-	}})
+		{Operation: "cluster_check", Params: engine.Record{"cluster_check": engine.Record{}}},
+		{Operation: "cluster_replicate", Params: engine.Record{"cluster_replicate": spare.Addr, "of": cluster.Nodes[0].Addr}, Setup: inside},
+		{Operation: "cluster_meet", Params: engine.Record{"cluster_meet": spare.Addr}, Setup: inside},
+		// The last, because the others refuse a node that they have forgotten for a minute.
+		{Operation: "cluster_forget", Params: engine.Record{"cluster_forget": spare.Addr}, Setup: inside, Effect: there(0)},
+	}
+	for i := range cases {
+		cases[i].Target, cases[i].Fingerprint = &target, look
+	}
+	return cases
 }
 
 func TestCommandsGoToTheNodeOfTheirKeys(t *testing.T) {

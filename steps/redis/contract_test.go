@@ -63,7 +63,8 @@ func TestContract(t *testing.T) {
 		return func() int { n, _ := c.Get(ctx, key).Int(); return n - less }
 	}
 	target := steps.Target{Name: "cache", Type: "redis", Settings: server.Settings()}
-	steptest.Run(t, steptest.Suite{Kind: redis.New(), Target: target, Cases: []steptest.Case{
+	cluster := servers.RedisClusterOf(t, 3, 0)
+	steptest.Run(t, steptest.Suite{Kind: redis.New(), Target: target, Cases: append(clusterCases(t, cluster), []steptest.Case{
 		{Operation: "do", Name: "do read", Params: engine.Record{"do": words("get", "a")}, Setup: setup, Fingerprint: look, Bad: []steptest.Bad{
 			{Params: engine.Record{"do": words()}, Path: "do"},
 			{Params: engine.Record{"do": words("GTE", "a")}, Path: "do[0]"},
@@ -109,5 +110,5 @@ func TestContract(t *testing.T) {
 				{Params: engine.Record{"sweep": engine.Record{"match": "a", "action": "expire"}}, Path: "sweep.action"},
 				{Params: engine.Record{"sweep": engine.Record{"match": "a", "batch": int64(-1)}}, Path: "sweep.batch"},
 			}},
-	}})
+	}...)})
 }

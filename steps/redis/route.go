@@ -103,11 +103,12 @@ func (c *Conn) elsewhere(at try, slot int, err error) (next try, wait, again boo
 	if !errors.As(err, &f) {
 		return try{}, false, false
 	}
-	switch {
-	case f.reach == notSent:
+	switch f.reach {
+	case notSent:
 		return try{}, true, !errors.As(err, new(refusal))
-	case f.reach == lost:
+	case lost:
 		return try{}, false, false
+	case refused:
 	}
 	switch f.code {
 	case "MOVED", "ASK":
