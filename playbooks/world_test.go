@@ -43,7 +43,11 @@ func open(t *testing.T, name string, targets ...steps.Target) *world {
 	for _, k := range all.Kinds() {
 		defs = append(defs, k.Define())
 	}
-	pb, err := playbook.Load(name+".yaml", src, playbook.NewCatalogue(defs), nil)
+	beside := func(_, name string) (playbook.File, error) {
+		src, err := os.ReadFile(name + ".yaml")
+		return playbook.File{Name: name + ".yaml", Text: src}, err
+	}
+	pb, err := playbook.LoadTree(name+".yaml", src, playbook.NewCatalogue(defs), nil, beside)
 	if err != nil {
 		t.Fatal(err)
 	}
