@@ -20,10 +20,12 @@ const (
 	verbRestart
 	verbKill
 	verbRemove
+	verbConnect
+	verbDisconnect
 )
 
-var verbWords = [...]string{"start", "stop", "restart", "kill", "remove"}
-var verbDone = [...]string{"started", "stopped", "restarted", "killed", "removed"}
+var verbWords = [...]string{"start", "stop", "restart", "kill", "remove", "connect", "disconnect"}
+var verbDone = [...]string{"started", "stopped", "restarted", "killed", "removed", "connected", "disconnected"}
 
 func (v verb) String() string { return verbWords[v] }
 
@@ -40,12 +42,15 @@ type change struct {
 	missing string
 	force   bool
 	volumes bool
+	network string   // of connect and disconnect
+	aliases []string // of connect
 }
 
 // seen is a container as it was BEFORE the intent.
 type seen struct {
 	name, id, state string
 	started         time.Time
+	joined          bool // it was in the network that the step is about
 }
 
 // prior is what Prepare has recorded: when, by the engine's clock, and of each container.
@@ -62,7 +67,7 @@ func (p prior) value() engine.Value {
 	}
 	for _, n := range engine.Keys(names) {
 		w := p.was[n]
-		list = append(list, engine.Record{"name": w.name, "id": w.id, "state": w.state, "started_at": timeOrNull(w.started)})
+		list = append(list, engine.Record{"name": w.name, "id": w.id, "state": w.state, "started_at": timeOrNull(w.started), "joined": w.joined})
 	}
 	return engine.Record{"at": timeOrNull(p.at), "containers": list}
 }
@@ -82,6 +87,7 @@ func readPrior(v engine.Value) (prior, bool) {
 		w.id, _ = c["id"].(string)
 		w.state, _ = c["state"].(string)
 		w.started, _ = c["started_at"].(time.Time)
+		w.joined, _ = c["joined"].(bool)
 		p.was[w.name] = w
 	}
 	return p, true
@@ -115,9 +121,12 @@ func (op change) prepare(ctx context.Context, env *steps.Env) (prior, error) {
 		if err := op.refuse(s); err != nil {
 			return prior{}, err
 		}
-		p.was[name] = seen{name: name, id: s.id, state: s.state, started: s.started}
+		p.was[name] = seen{name: name, id: s.id, state: s.state, started: s.started, joined: s.joined(op.network)}
 	}
-	if op.verb == verbRestart {
+	if err := op.networkThere(ctx, c); err != nil {
+		return prior{}, err
+	}
+	if op.verb == verbRestart || op.verb == verbStop {
 		// Only what the engine's own clock says can be compared with its events AFTER a crash.
 		info, err := c.Info(ctx)
 		if err != nil {
@@ -150,6 +159,10 @@ func (op change) there(s shown) bool {
 		return s.state == stateAbsent
 	case verbRestart:
 		return s.state == stateAbsent // only with missing: ok
+	case verbConnect:
+		return s.joined(op.network)
+	case verbDisconnect:
+		return !s.joined(op.network)
 	}
 	return false
 }
@@ -205,7 +218,7 @@ func (w *changing) one(ctx context.Context, name string) error {
 	if now.state == stateAbsent && w.verb != verbRemove && w.missing != missingOK {
 		return fmt.Errorf("container %s has been removed since the step began", name)
 	}
-	if was.id != "" && now.id != "" && now.id != was.id && (w.verb == verbRemove || w.verb == verbRestart) {
+	if was.id != "" && now.id != "" && now.id != was.id && w.verb != verbStart && w.verb != verbStop && w.verb != verbKill {
 		return fmt.Errorf("container %s is not the one that was there when the step began (%.12s, now %.12s): it is left as it is",
 			name, was.id, now.id)
 	}
@@ -248,10 +261,14 @@ func (w *changing) doneBefore(ctx context.Context, now shown, was seen) (bool, e
 		return w.restartedBefore(ctx, now, was)
 	case verbStart:
 		return now.running() && (was.state != now.state || now.started.After(was.started)), nil
-	case verbStop, verbKill:
+	case verbStop:
+		return w.stoppedBefore(ctx, now, was)
+	case verbKill:
 		return !now.up() && was.state != now.state, nil
 	case verbRemove:
 		return now.state == stateAbsent, nil
+	case verbConnect, verbDisconnect:
+		return w.there(now) && now.joined(w.network) != was.joined, nil
 	}
 	return false, nil
 }
@@ -266,7 +283,11 @@ func (w *changing) apply(ctx context.Context, now shown) error {
 	if w.verb == verbRemove && notFound(err) {
 		return nil
 	}
-	return fmt.Errorf("%s container %s: %w", w.verb, now.name, w.c.explain(ctx, err))
+	cause := fmt.Errorf("%s container %s: %w", w.verb, now.name, w.c.explain(ctx, err))
+	if refusedBy(cause) {
+		return cause
+	}
+	return w.outlast(ctx, now, cause)
 }
 
 // proven looks whether the container has come to what was asked for; a request that returned is no
@@ -279,6 +300,8 @@ func (w *changing) proven(ctx context.Context, name string, before shown) error 
 		return w.provenGone(ctx, before)
 	case verbStart, verbRestart:
 		return w.provenUp(ctx, name)
+	case verbConnect, verbDisconnect:
+		return w.provenJoined(ctx, name)
 	}
 	return nil
 }
@@ -335,7 +358,7 @@ func (w *changing) effect(ctx context.Context, name string, err error) engine.Ef
 	switch {
 	case lookErr != nil || !known:
 		return engine.EffectUnknown
-	case now.id != was.id || now.state != was.state || !now.started.Equal(was.started):
+	case now.id != was.id || now.state != was.state || !now.started.Equal(was.started) || now.joined(w.network) != was.joined:
 		return engine.EffectStands
 	case errors.As(err, &answered):
 		return engine.EffectNone // the engine has said no, and the container is as it was

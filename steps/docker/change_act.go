@@ -11,6 +11,7 @@ import (
 	apicontainer "github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/network"
 )
 
 const (
@@ -18,7 +19,9 @@ const (
 	afterwards = 30 * time.Second
 	// settleTime is how long the engine may take to carry out what it has accepted.
 	settleTime = 20 * time.Second
-	pollEvery  = 200 * time.Millisecond
+	// defaultGrace is the engine's own time for a container to end by itself.
+	defaultGrace = 10 * time.Second
+	pollEvery    = 200 * time.Millisecond
 )
 
 // request sends the one request of the verb.
@@ -44,6 +47,10 @@ func (w *changing) request(ctx context.Context, id string) error {
 			}
 		}
 		return err
+	case verbConnect:
+		return w.c.NetworkConnect(ctx, w.network, id, &network.EndpointSettings{Aliases: w.aliases})
+	case verbDisconnect:
+		return w.c.NetworkDisconnect(ctx, w.network, id, false)
 	}
 	return fmt.Errorf("unknown change %d", w.verb)
 }
@@ -138,26 +145,33 @@ func (w *changing) restartedBefore(ctx context.Context, now shown, was seen) (bo
 	if now.id != was.id {
 		return false, nil
 	}
-	if now.started.After(was.started) {
+	return w.awaitBegun(ctx, now, func(s shown) bool { return s.started.After(was.started) })
+}
+
+// stoppedBefore is the same for a stop: a second one beside it would cut its grace short.
+func (w *changing) stoppedBefore(ctx context.Context, now shown, was seen) (bool, error) {
+	if now.id != was.id || was.state == now.state && !now.up() {
+		return false, nil
+	}
+	return w.awaitBegun(ctx, now, func(s shown) bool { return !s.up() })
+}
+
+// awaitBegun waits for a stop that has begun since the container was seen, as long as the engine may take.
+func (w *changing) awaitBegun(ctx context.Context, now shown, so func(shown) bool) (bool, error) {
+	if so(now) {
 		return true, nil
 	}
-	begun, err := w.stopBegun(ctx, was)
+	begun, err := w.stopBegun(ctx, now.id)
 	if err != nil || !begun {
 		return false, err
 	}
-	w.say(now.name, "is being restarted by the attempt that was cut off; waiting for it")
-	wait := settleTime
-	if w.grace != nil {
-		wait += *w.grace
-	} else if now.raw.Config != nil && now.raw.Config.StopTimeout != nil {
-		wait += time.Duration(*now.raw.Config.StopTimeout) * time.Second
-	}
-	limited, cancel := context.WithTimeoutCause(ctx, wait, errTooLong)
+	w.say(now.name, fmt.Sprintf("is being %s by the attempt that was cut off; waiting for it", w.verb.did()))
+	limited, cancel := context.WithTimeoutCause(ctx, w.engineTakes(now), errTooLong)
 	defer cancel()
 	done := false
 	err = poll(limited, func(ctx context.Context) (bool, error) {
-		s, found, err := w.c.look(ctx, was.id)
-		done = found && s.started.After(was.started)
+		s, found, err := w.c.look(ctx, now.id)
+		done = found && so(s)
 		return done || !found, err
 	})
 	if errors.Is(err, errTooLong) {
@@ -166,10 +180,46 @@ func (w *changing) restartedBefore(ctx context.Context, now shown, was seen) (bo
 	return done, err
 }
 
+// engineTakes is how long the engine may take for what it has accepted.
+func (w *changing) engineTakes(s shown) time.Duration {
+	switch {
+	case w.verb != verbStop && w.verb != verbRestart:
+		return settleTime
+	case w.grace != nil:
+		return settleTime + *w.grace
+	case s.raw.Config != nil && s.raw.Config.StopTimeout != nil:
+		return settleTime + time.Duration(*s.raw.Config.StopTimeout)*time.Second
+	}
+	return settleTime + defaultGrace
+}
+
+// outlast finds out what became of a request whose answer was lost. The engine goes on without its client,
+// so what it has begun is waited for, whether ctx has ended or not: nothing may be tried beside it.
+func (w *changing) outlast(ctx context.Context, before shown, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.engineTakes(before)+afterwards)
+	defer cancel()
+	so := w.there
+	if w.verb == verbRestart || w.verb == verbStart {
+		so = func(s shown) bool { return s.started.After(before.started) }
+	}
+	_, took, err := settled(ctx, cause, func(ctx context.Context) (shown, bool, error) {
+		s, found, err := w.c.look(ctx, before.id)
+		return s, so(s) && (found || w.verb == verbRemove || w.verb == verbDisconnect), err
+	})
+	if err == nil && !took && (w.verb == verbRestart || w.verb == verbStop) {
+		took, err = w.awaitBegun(ctx, before, so)
+	}
+	if err == nil && took {
+		w.say(before.name, fmt.Sprintf("was %s, although the engine's answer was lost (%v)", w.verb.did(), cause))
+		return nil
+	}
+	return errors.Join(cause, err)
+}
+
 // stopBegun asks the engine's events whether a stop of the container has begun since it was seen.
 // The engine remembers a few hundred events; one that it has forgotten costs a second restart only
 // if it is older than that and still under way.
-func (w *changing) stopBegun(ctx context.Context, was seen) (bool, error) {
+func (w *changing) stopBegun(ctx context.Context, id string) (bool, error) {
 	if w.prior.at.IsZero() {
 		return false, nil
 	}
@@ -181,7 +231,7 @@ func (w *changing) stopBegun(ctx context.Context, was seen) (bool, error) {
 	defer cancel()
 	messages, errs := w.c.Events(ctx, events.ListOptions{
 		Since: stamp(w.prior.at), Until: stamp(parseTime(info.SystemTime)),
-		Filters: filters.NewArgs(filters.Arg("type", "container"), filters.Arg("container", was.id)),
+		Filters: filters.NewArgs(filters.Arg("type", "container"), filters.Arg("container", id)),
 	})
 	begun := false
 	for {

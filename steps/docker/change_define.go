@@ -37,6 +37,17 @@ type removeParams struct {
 	Volumes bool        `param:"volumes" default:"false" doc:"Remove their anonymous volumes, too."`
 }
 
+type connectParams struct {
+	Connect steps.Texts `param:"connect" need:"yes" doc:"The containers, by name or id, in this order."`
+	To      string      `param:"to" need:"yes" doc:"The network that they join."`
+	Aliases []string    `param:"aliases" doc:"Further names of the container in the network; only for one container."`
+}
+
+type disconnectParams struct {
+	Disconnect steps.Texts `param:"disconnect" need:"yes" doc:"The containers, by name or id, in this order. One that is not there has left already."`
+	From       string      `param:"from" need:"yes" doc:"The network that they leave."`
+}
+
 func changeResult() engine.Shape {
 	names := engine.ListOf(engine.Of(engine.TypeText))
 	return engine.RecordOf(
@@ -63,6 +74,12 @@ func defineChanges() []engine.Operation {
 		defineChange(verbRemove, engine.RiskIrreversible, steps.Params[removeParams](),
 			"Removes containers with what is in them.",
 			"{id: away, docker: {remove: [old-api], force: true}}"),
+		defineChange(verbConnect, engine.RiskChanges, steps.Params[connectParams](),
+			"Lets containers join a network, beside those that they are in.",
+			"{id: join, docker: {connect: [api-1, api-2], to: app}}"),
+		defineChange(verbDisconnect, engine.RiskChanges, steps.Params[disconnectParams](),
+			"Lets containers leave a network.",
+			"{id: leave, docker: {disconnect: [api-1], from: old-app}}"),
 	}
 }
 
@@ -84,6 +101,10 @@ func checkChange(v verb, params engine.Record) []engine.Problem {
 		case known && d == 0 && name == "healthy":
 			out = append(out, engine.Problem{Path: name, Message: "must be longer than 0s; leave it out to not wait"})
 		}
+	}
+	out = append(append(out, checkName("to", "network", params["to"])...), checkName("from", "network", params["from"])...)
+	if several, ok := params["connect"].(engine.List); ok && len(several) > 1 && params["aliases"] != nil {
+		out = append(out, engine.Problem{Path: "aliases", Message: "belong to one container, and there are several"})
 	}
 	return out
 }
@@ -124,6 +145,14 @@ func decodeChange(v verb, params engine.Record) (steps.Operation, error) {
 		var p removeParams
 		err = steps.Bind(params, &p)
 		op.names, op.force, op.volumes, op.missing = p.Remove, p.Force, p.Volumes, missingOK
+	case verbConnect:
+		var p connectParams
+		err = steps.Bind(params, &p)
+		op.names, op.network, op.aliases = p.Connect, p.To, p.Aliases
+	case verbDisconnect:
+		var p disconnectParams
+		err = steps.Bind(params, &p)
+		op.names, op.network, op.missing = p.Disconnect, p.From, missingOK
 	default:
 		err = fmt.Errorf("unknown change %d", v)
 	}

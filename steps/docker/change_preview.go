@@ -13,7 +13,7 @@ import (
 
 // Preview says how each container is and what would become of it.
 func (op change) Preview(ctx context.Context, env *steps.Env) (engine.Impact, error) {
-	_, all, err := lookAll(ctx, env, op.names)
+	c, all, err := lookAll(ctx, env, op.names)
 	if err != nil {
 		return engine.Impact{}, err
 	}
@@ -46,13 +46,16 @@ func (op change) Preview(ctx context.Context, env *steps.Env) (engine.Impact, er
 			i.Would += fmt.Sprintf(", each healthy within %s", op.healthy)
 		}
 	}
+	if err := op.networkThere(ctx, c); err != nil {
+		previewRefused(&i, err)
+	}
 	return i, nil
 }
 
 // riskNow is the risk for the containers as they are.
 func (op change) riskNow(all []shown) engine.Risk {
 	switch op.verb {
-	case verbStart, verbStop, verbRestart:
+	case verbStart, verbStop, verbRestart, verbConnect, verbDisconnect:
 		return engine.RiskChanges
 	case verbKill:
 		return engine.RiskDestroys

@@ -168,7 +168,7 @@ func TestRestartThatTheEngineIsBusyWithIsWaitedForAfterACrash(t *testing.T) {
 	probe.c = c
 	probe.prior, _ = readPrior(s.env.Call.Seen)
 	w.eventually("the engine has begun", func() bool {
-		begun, err := probe.stopBegun(context.Background(), probe.prior.was[n])
+		begun, err := probe.stopBegun(context.Background(), probe.prior.was[n].id)
 		return err == nil && begun
 	})
 	crash()

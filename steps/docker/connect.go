@@ -6,13 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
-	"syscall"
 	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
@@ -22,11 +18,11 @@ import (
 	"github.com/handrail-dev/handrail/steps"
 )
 
-// defaultHost is where the engine listens when nothing says otherwise.
-const defaultHost = "unix:///var/run/docker.sock"
-
 // connectTime bounds the first answer of an engine.
 const connectTime = 15 * time.Second
+
+// probeTime is how long a connection through ssh that says nothing is listened to for an error.
+const probeTime = 5 * time.Second
 
 // connection is an open target. It is safe for use by several goroutines.
 type connection struct {
@@ -34,17 +30,19 @@ type connection struct {
 	client *client.Client
 	http   *http.Client
 	base   *http.Transport
+	site   site
+	access steps.Access
 	host   string
 	probe  func(context.Context) error // dials and hangs up, for the reason of a failure
 }
 
 // Connect opens the engine that the target's settings name, and waits for its first answer.
 func (*Kind) Connect(ctx context.Context, target steps.Target, access steps.Access) (io.Closer, error) {
-	host, err := hostOf(target.Settings)
+	p, err := siteOf(target.Settings)
 	if err != nil {
 		return nil, fmt.Errorf("target %s: %w", target.Name, err)
 	}
-	c, err := open(host, access)
+	c, err := open(p, access)
 	if err != nil {
 		return nil, fmt.Errorf("target %s: %w", target.Name, err)
 	}
@@ -58,44 +56,22 @@ func (*Kind) Connect(ctx context.Context, target steps.Target, access steps.Acce
 	return c, nil
 }
 
-// hostOf is the address of the engine: the target's, else DOCKER_HOST, else the usual socket.
-func hostOf(settings engine.Record) (string, error) {
-	host, _ := engine.Reveal(settings["host"])
-	if host == "" {
-		host = os.Getenv("DOCKER_HOST")
-	}
-	if host == "" {
-		host = defaultHost
-	}
-	scheme, address, ok := strings.Cut(host, "://")
-	switch {
-	case !ok || address == "":
-		return "", fmt.Errorf("host %q is not an address such as %s or tcp://127.0.0.1:2375", host, defaultHost)
-	case scheme == "tcp" && os.Getenv("DOCKER_TLS_VERIFY") != "":
-		return "", errors.New("DOCKER_TLS_VERIFY asks for TLS, which docker targets do not speak; name the engine's socket, or a tunnel to it")
-	case scheme != "unix" && scheme != "tcp":
-		return "", fmt.Errorf("host %s: a docker target is reached by unix:// or tcp://, not %s://", host, scheme)
-	}
-	return host, nil
-}
-
-func open(host string, access steps.Access) (*connection, error) {
-	u, err := client.ParseHostURL(host)
+func open(p site, access steps.Access) (*connection, error) {
+	toEngine, err := p.dialer()
 	if err != nil {
 		return nil, err
 	}
-	var plain net.Dialer
-	// The address is the engine's own, whatever the request says: over a socket it says a dummy host.
-	toEngine := dial(func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return plain.DialContext(ctx, u.Scheme, u.Host)
-	})
-	c := &connection{host: host}
+	c := &connection{host: p.host, site: p, access: access}
 	c.probe = func(ctx context.Context) error {
 		conn, err := toEngine(ctx, "", "")
-		if err == nil {
-			_ = conn.Close()
+		if err != nil {
+			return err
 		}
-		return err
+		defer conn.Close()
+		if s, ok := conn.(*sshConn); ok {
+			return s.failure(probeTime)
+		}
+		return nil
 	}
 	if access != steps.Full {
 		toEngine = guarded(toEngine)
@@ -103,7 +79,7 @@ func open(host string, access steps.Access) (*connection, error) {
 	c.base = &http.Transport{MaxIdleConns: 8, IdleConnTimeout: 30 * time.Second, DialContext: toEngine, DisableCompression: true}
 	c.http = &http.Client{Transport: c.base, CheckRedirect: client.CheckRedirect}
 	// The host is applied first, because it configures the transport of the client that it finds.
-	c.client, err = client.NewClientWithOpts(client.WithHost(host), client.WithHTTPClient(c.http),
+	c.client, err = client.NewClientWithOpts(client.WithHost(p.clientHost()), client.WithHTTPClient(c.http),
 		client.WithAPIVersionNegotiation())
 	if err != nil {
 		return nil, err
@@ -120,6 +96,15 @@ func open(host string, access steps.Access) (*connection, error) {
 func (c *connection) Close() error {
 	c.base.CloseIdleConnections()
 	return nil
+}
+
+// forCommand is what a Docker command is told so that it reaches the same engine: flags and a variable. A
+// command goes around the guard of the transport, so a read-only connection tells it nothing.
+func (c *connection) forCommand() (flags []string, variable string, err error) {
+	if c.access != steps.Full {
+		return nil, "", refusedError{"a Docker command was not started"}
+	}
+	return c.site.cliFlags(), "DOCKER_HOST=" + c.host, nil
 }
 
 // connect is the connection of a step.
@@ -173,30 +158,27 @@ func (c *connection) explain(ctx context.Context, err error) error {
 		return fmt.Errorf("the Docker engine at %s did not answer in time: %w", c.host, err)
 	case client.IsErrConnectionFailed(err):
 		return c.explainDial(ctx, err)
+	case strings.Contains(err.Error(), "HTTP request to an HTTPS server"):
+		return fmt.Errorf("the Docker engine at %s: it speaks TLS; say tls: {ca, cert, key}: %w", c.host, err)
+	case !answered(err):
+		return fmt.Errorf("the answer of the Docker engine at %s was cut off; see its log (journalctl -u docker), and what lies between: %w", c.host, transient{err})
 	}
 	return said{err}
 }
 
-// explainDial asks once more for the reason, which the client drops.
-func (c *connection) explainDial(ctx context.Context, err error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	// The probe opens a connection and sends nothing, so it may pass the guard of a dry-run.
-	if reason := c.probe(context.WithValue(ctx, passed{}, true)); reason != nil {
-		err = reason
+// answered: the engine has read the request and answered with a status that says no.
+func answered(err error) bool {
+	for _, is := range []func(error) bool{cerrdefs.IsNotFound, cerrdefs.IsConflict, cerrdefs.IsInvalidArgument, cerrdefs.IsUnauthorized,
+		cerrdefs.IsPermissionDenied, cerrdefs.IsUnavailable, cerrdefs.IsNotImplemented, cerrdefs.IsNotModified, cerrdefs.IsInternal} {
+		if is(err) {
+			return true
+		}
 	}
-	path := strings.TrimPrefix(c.host, "unix://")
-	elsewhere := "or say where the engine is by `host` of the target or by DOCKER_HOST"
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("no Docker engine at %s: there is no such socket; start the engine (systemctl start docker), %s: %w", path, elsewhere, transient{err})
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("no access to the Docker engine's socket %s; run as root or as a member of the group that owns it (docker), %s: %w", path, elsewhere, transient{err})
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("no Docker engine answers at %s; start it (systemctl start docker), %s: %w", c.host, elsewhere, transient{err})
-	}
-	return fmt.Errorf("the Docker engine at %s cannot be reached; see whether it runs (systemctl status docker), %s: %w", c.host, elsewhere, transient{err})
+	return strings.Contains(err.Error(), saidPrefix)
 }
+
+// saidPrefix is how the client begins what the engine has answered.
+const saidPrefix = "Error response from daemon"
 
 // errUnreachable marks what may well be better a moment later.
 var errUnreachable = errors.New("unreachable")
@@ -211,7 +193,7 @@ func (transient) Is(target error) bool { return target == errUnreachable }
 type said struct{ error }
 
 func (s said) Error() string {
-	return strings.TrimSpace(strings.TrimPrefix(s.error.Error(), "Error response from daemon: "))
+	return strings.TrimSpace(strings.TrimPrefix(s.error.Error(), saidPrefix+": "))
 }
 func (s said) Unwrap() error { return s.error }
 
@@ -226,7 +208,12 @@ func refusal(err error) error {
 
 func notFound(err error) bool { return cerrdefs.IsNotFound(err) }
 
-// failure is an outcome that left no effect; one that a moment may mend is transient.
+// failure is an outcome that left no effect, unless the error says that this is not known; one that a moment
+// may mend is transient.
 func failure(err error) engine.Outcome {
-	return engine.Outcome{Err: err.Error(), Transient: errors.Is(err, errUnreachable)}
+	o := engine.Outcome{Err: err.Error(), Transient: errors.Is(err, errUnreachable)}
+	if errors.Is(err, errLost) {
+		o.Effect = engine.EffectUnknown
+	}
+	return o
 }

@@ -14,6 +14,8 @@ import (
 // stateAbsent is the state of a container that is not there; the engine has no word for it.
 const stateAbsent = "absent"
 
+const stateExited = apicontainer.StateExited
+
 // shown is a container as the engine shows it now.
 type shown struct {
 	name, id       string
@@ -110,6 +112,12 @@ func (s shown) paused() bool { return s.state == apicontainer.StatePaused }
 
 // removing: a removal that was asked for before is under way.
 func (s shown) removing() bool { return s.state == apicontainer.StateRemoving }
+
+// joined: it is in a network, whether it runs or not.
+func (s shown) joined(network string) bool {
+	_, ok := s.networks[network]
+	return ok
+}
 
 // containerShape declares what record gives.
 func containerShape() engine.Shape {

@@ -79,7 +79,7 @@ func checkCopy(params engine.Record) []engine.Problem {
 		case p.container != "" && !strings.HasPrefix(p.path, "/"):
 			out = append(out, engine.Problem{Path: name, Message: fmt.Sprintf("%q: a path in a container begins with /", s)})
 		case p.container != "":
-			if bad := badName(p.container); bad != "" {
+			if bad := badName("container", p.container); bad != "" {
 				out = append(out, engine.Problem{Path: name, Message: bad})
 			}
 		}

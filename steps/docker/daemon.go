@@ -10,6 +10,7 @@ import (
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/system"
+	"github.com/docker/docker/api/types/volume"
 	"github.com/docker/docker/client"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -21,9 +22,12 @@ type daemon interface {
 	execer
 	imager
 	filer
+	networker
+	volumer
 }
 
 type reader interface {
+	ContainerList(ctx context.Context, o container.ListOptions) ([]container.Summary, error)
 	ContainerInspect(ctx context.Context, id string) (container.InspectResponse, error)
 	ContainerLogs(ctx context.Context, id string, o container.LogsOptions) (io.ReadCloser, error)
 	ContainerTop(ctx context.Context, id string, psArgs []string) (container.TopResponse, error)
@@ -56,6 +60,20 @@ type filer interface {
 	CopyToContainer(ctx context.Context, id, path string, content io.Reader, o container.CopyToContainerOptions) error
 	CopyFromContainer(ctx context.Context, id, path string) (io.ReadCloser, container.PathStat, error)
 	ContainerStatPath(ctx context.Context, id, path string) (container.PathStat, error)
+}
+
+type networker interface {
+	NetworkList(ctx context.Context, o network.ListOptions) ([]network.Summary, error)
+	NetworkCreate(ctx context.Context, name string, o network.CreateOptions) (network.CreateResponse, error)
+	NetworkRemove(ctx context.Context, id string) error
+	NetworkConnect(ctx context.Context, id, container string, o *network.EndpointSettings) error
+	NetworkDisconnect(ctx context.Context, id, container string, force bool) error
+}
+
+type volumer interface {
+	VolumeInspect(ctx context.Context, name string) (volume.Volume, error)
+	VolumeCreate(ctx context.Context, o volume.CreateOptions) (volume.Volume, error)
+	VolumeRemove(ctx context.Context, name string, force bool) error
 }
 
 var _ daemon = (*client.Client)(nil)

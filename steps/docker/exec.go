@@ -258,6 +258,12 @@ func (r *running) judge(end container.State) engine.Outcome {
 		}
 	}
 	o := engine.Outcome{Result: result}
+	if _, reads := r.stdin(); r.lost && reads {
+		// To the command the end of a connection looks like the end of its input.
+		o = r.inDoubt(fmt.Sprintf("it ended with exit code %d, but the connection was lost before: whether it has read all of its input is not known", end.Code()))
+		o.Result = result
+		return o
+	}
 	if r.lost {
 		o.Message = "the connection was lost while the command ran; what it printed after that is missing"
 	}

@@ -53,6 +53,11 @@ func couldNotAsk(err error) engine.Settlement {
 func (op exec) settleEnded(n execNote, s container.State) engine.Settlement {
 	x := engine.Settlement{Dead: true, Evidence: []string{
 		fmt.Sprintf("exec %.12s ended with exit code %d; what it printed after the run was cut off is not kept", n.exec, s.Code())}}
+	if _, reads := op.stdin(); reads && slices.Contains(op.Codes, s.Code()) {
+		// To the command the end of its client looks like the end of its input.
+		x.Evidence = append(x.Evidence, "it was to read its input from the engine that died: whether it has read all of it is not known")
+		return x
+	}
 	if slices.Contains(op.Codes, s.Code()) {
 		x.Verdict = engine.VerdictDone
 		x.Result = engine.Record{"stdout": nil, "stderr": nil, "code": s.Code()}

@@ -109,16 +109,22 @@ func writers(w *world) map[string]engine.Record {
 	up, down := w.up("up"), w.create("down", nil, apicontainer.Config{})
 	file := filepath.Join(w.t.TempDir(), "file")
 	w.must(os.WriteFile(file, []byte("x"), 0o600))
+	compose := w.composeFile("services: {web: {image: " + servers.Image + ", command: sleep 600}}\n")
 	return map[string]engine.Record{
-		"start":   {"start": down, "healthy": time.Second},
-		"stop":    {"stop": up},
-		"restart": {"restart": up},
-		"kill":    {"kill": up},
-		"remove":  {"remove": down},
-		"pull":    {"pull": servers.Image},
-		"run":     {"run": engine.Record{"name": w.name("new"), "image": servers.Image}},
-		"copy":    {"copy": engine.Record{"from": file, "to": up + ":/tmp/file"}},
-		"exec":    {"exec": engine.Record{"container": up, "argv": engine.List{"touch", "/tmp/x"}}},
+		"compose":    {"compose": "up", "file": engine.List{compose}, "project": w.name("p")},
+		"connect":    {"connect": up, "to": w.network("net")},
+		"disconnect": {"disconnect": up, "from": "bridge"},
+		"network":    {"network": w.name("made"), "subnet": w.subnet()},
+		"volume":     {"volume": w.name("vol")},
+		"start":      {"start": down, "healthy": time.Second},
+		"stop":       {"stop": up},
+		"restart":    {"restart": up},
+		"kill":       {"kill": up},
+		"remove":     {"remove": down},
+		"pull":       {"pull": servers.Image},
+		"run":        {"run": engine.Record{"name": w.name("new"), "image": servers.Image}},
+		"copy":       {"copy": engine.Record{"from": file, "to": up + ":/tmp/file"}},
+		"exec":       {"exec": engine.Record{"container": up, "argv": engine.List{"touch", "/tmp/x"}}},
 	}
 }
 
@@ -181,7 +187,7 @@ func TestEngineThatCannotBeReachedIsExplained(t *testing.T) {
 		"unix://" + dir + "/absent.sock":     {"there is no such socket", "systemctl start docker", "DOCKER_HOST"},
 		"unix://" + file:                     {"no Docker engine answers", "systemctl start docker"},
 		"tcp://127.0.0.1:" + strconv.Itoa(1): {"no Docker engine answers"},
-		"ssh://somewhere":                    {"unix:// or tcp://"},
+		"npipe://somewhere":                  {"unix://, tcp:// or ssh://"},
 		"/var/run/docker.sock":               {"is not an address"},
 	} {
 		w.target.Settings = engine.Record{"host": host}

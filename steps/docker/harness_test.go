@@ -12,6 +12,8 @@ import (
 	"time"
 
 	apicontainer "github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/api/types/volume"
 	"github.com/docker/docker/client"
 
 	"github.com/handrail-dev/handrail/engine"
@@ -49,6 +51,7 @@ func newLoneWorld(t testing.TB) *world {
 
 func (w *world) clean() {
 	w.removeAll()
+	w.removeOthers()
 	_ = w.plain.Close()
 }
 
@@ -63,6 +66,34 @@ func (w *world) removeAll() {
 		if len(c.Names) > 0 && strings.HasPrefix(c.Names[0], "/"+w.prefix) {
 			if err := w.plain.ContainerRemove(ctx, c.ID, apicontainer.RemoveOptions{Force: true, RemoveVolumes: true}); err != nil && !notFound(err) {
 				w.t.Errorf("remove %s: %v", c.Names[0], err)
+			}
+		}
+	}
+}
+
+// removeOthers removes what has outlived the containers: the world's networks and volumes.
+func (w *world) removeOthers() {
+	w.t.Helper()
+	ctx := context.Background()
+	networks, err := w.plain.NetworkList(ctx, network.ListOptions{})
+	if err != nil {
+		w.t.Errorf("list networks: %v", err)
+	}
+	for _, n := range networks {
+		if strings.HasPrefix(n.Name, w.prefix) {
+			if err := w.plain.NetworkRemove(ctx, n.ID); err != nil && !notFound(err) {
+				w.t.Errorf("remove network %s: %v", n.Name, err)
+			}
+		}
+	}
+	volumes, err := w.plain.VolumeList(ctx, volume.ListOptions{})
+	if err != nil {
+		w.t.Errorf("list volumes: %v", err)
+	}
+	for _, v := range volumes.Volumes {
+		if strings.HasPrefix(v.Name, w.prefix) {
+			if err := w.plain.VolumeRemove(ctx, v.Name, true); err != nil && !notFound(err) {
+				w.t.Errorf("remove volume %s: %v", v.Name, err)
 			}
 		}
 	}
@@ -236,7 +267,7 @@ func (w *world) stepAs(believes, has steps.Access, operation string, params engi
 			return c, err
 		},
 		func(context.Context, engine.Question) engine.Answer { return engine.Answer{} })
-	a.env.Run, a.env.Dir = "r-"+w.prefix, w.t.TempDir()
+	a.env.Run, a.env.Dir, a.env.Scratch = "r-"+w.prefix, w.t.TempDir(), w.t.TempDir()
 	return a
 }
 

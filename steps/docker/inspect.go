@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -68,13 +69,21 @@ func absent(all []shown) []string {
 	return names
 }
 
-// noContainer is the error about containers that are not there.
-func noContainer(names []string) error {
-	if len(names) == 1 {
-		return fmt.Errorf("there is no container %s; docker ps -a lists those that there are", names[0])
+// errNoContainer marks the error about containers that are not there.
+var errNoContainer = errors.New("no container")
+
+type noContainerError []string
+
+func (noContainerError) Is(target error) bool { return target == errNoContainer }
+func (n noContainerError) Error() string {
+	if len(n) == 1 {
+		return fmt.Sprintf("there is no container %s; docker ps -a lists those that there are", n[0])
 	}
-	return fmt.Errorf("there are no containers %s; docker ps -a lists those that there are", strings.Join(names, ", "))
+	return fmt.Sprintf("there are no containers %s; docker ps -a lists those that there are", strings.Join(n, ", "))
 }
+
+// noContainer is the error about containers that are not there.
+func noContainer(names []string) error { return noContainerError(names) }
 
 func records(all []shown) engine.List {
 	out := make(engine.List, len(all))

@@ -5,10 +5,11 @@ import (
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
+	"github.com/handrail-dev/handrail/steps/internal/host"
 )
 
 // Kind is the step kind docker.
-type Kind struct{}
+type Kind struct{ yard host.Yard }
 
 var (
 	_ steps.Kind      = (*Kind)(nil)
@@ -18,14 +19,10 @@ var (
 // New makes the kind.
 func New() *Kind { return &Kind{} }
 
-type settings struct {
-	Host string `param:"host" doc:"Where the engine listens: unix:///path or tcp://address:port. Without it DOCKER_HOST holds, else unix:///var/run/docker.sock."`
-}
-
 // Define declares the kind.
 func (*Kind) Define() engine.Kind {
 	operations := []engine.Operation{defineInspect(), defineLogs()}
-	operations = append(append(operations, defineChanges()...), defineRun(), definePull(), defineCopy(), defineExec())
+	operations = append(append(operations, defineChanges()...), defineRun(), definePull(), defineCopy(), defineExec(), defineNetwork(), defineNetworks(), defineVolume(), defineVolumes(), defineCompose())
 	return engine.Kind{
 		Name: "docker",
 		Doc:  "Acts on the containers of a Docker engine.",
@@ -38,7 +35,7 @@ func (*Kind) Define() engine.Kind {
 }
 
 // Decode makes an operation of its parameters.
-func (*Kind) Decode(operation string, params engine.Record) (steps.Operation, error) {
+func (k *Kind) Decode(operation string, params engine.Record) (steps.Operation, error) {
 	switch operation {
 	case "inspect":
 		return decodeInspect(params)
@@ -54,6 +51,10 @@ func (*Kind) Decode(operation string, params engine.Record) (steps.Operation, er
 		return decodeChange(verbKill, params)
 	case "remove":
 		return decodeChange(verbRemove, params)
+	case "connect":
+		return decodeChange(verbConnect, params)
+	case "disconnect":
+		return decodeChange(verbDisconnect, params)
 	case "run":
 		return decodeRun(params)
 	case "pull":
@@ -62,6 +63,16 @@ func (*Kind) Decode(operation string, params engine.Record) (steps.Operation, er
 		return decodeCopy(params)
 	case "exec":
 		return decodeExec(params)
+	case "network":
+		return decodeNetwork(params)
+	case "compose":
+		return k.decodeCompose(params)
+	case "networks":
+		return decodeNetworks(params)
+	case "volumes":
+		return decodeVolumes(params)
+	case "volume":
+		return decodeVolume(params)
 	}
 	return nil, fmt.Errorf("docker has no operation %s", operation)
 }

@@ -36,7 +36,7 @@ func checkNames(path string, v engine.Value) []engine.Problem {
 		if _, isList := v.(engine.List); isList {
 			at = fmt.Sprintf("%s[%d]", path, i)
 		}
-		if message := badName(name); message != "" {
+		if message := badName("container", name); message != "" {
 			out = append(out, engine.Problem{Path: at, Message: message})
 		} else if seen[name] {
 			out = append(out, engine.Problem{Path: at, Message: fmt.Sprintf("%s is named twice", name)})
@@ -46,16 +46,16 @@ func checkNames(path string, v engine.Value) []engine.Problem {
 	return out
 }
 
-// badName says why a text cannot be the name or id of a container; a slash in it would lead to
-// another part of the engine's API.
-func badName(name string) string {
+// badName says why a text cannot be the name or id of a container, network or volume; a slash in it would
+// lead to another part of the engine's API.
+func badName(what, name string) string {
 	if name == "" {
-		return "a container's name cannot be empty"
+		return "the name of a " + what + " cannot be empty"
 	}
 	for i, r := range name {
 		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
 		if !letter && (i == 0 || !strings.ContainsRune("_.-", r)) {
-			return fmt.Sprintf("%q is not the name of a container: letters, digits, and _ . - after the first", name)
+			return fmt.Sprintf("%q is not the name of a %s: letters, digits, and _ . - after the first", name, what)
 		}
 	}
 	return ""
@@ -122,4 +122,16 @@ func judge(check func(engine.Record) []engine.Problem, risk engine.Risk) func(en
 	return engine.ByParams(func(params engine.Record) engine.Judgement {
 		return engine.Judgement{Risk: risk, Problems: check(params), Remarks: remarks(params)}
 	})
+}
+
+// checkName finds what is wrong with one name, as far as it is known.
+func checkName(path, what string, v engine.Value) []engine.Problem {
+	name, ok := v.(string)
+	if !ok {
+		return nil
+	}
+	if message := badName(what, name); message != "" {
+		return []engine.Problem{{Path: path, Message: message}}
+	}
+	return nil
 }

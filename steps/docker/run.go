@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -43,10 +44,7 @@ func decodeRun(params engine.Record) (steps.Operation, error) {
 
 // ours says whether a container is the one that the step wants, and if not, why.
 func (op run) ours(s shown, w wanted, env *steps.Env) (bool, string) {
-	by := "it was not made by Handrail"
-	if r := s.labels[labelRun]; r != "" {
-		by = fmt.Sprintf("it was made by step %s of run %s", s.labels[labelStep], r)
-	}
+	by := madeBy(s.labels)
 	switch {
 	case s.labels[labelConfig] == "":
 		return false, by
@@ -72,7 +70,7 @@ func (op run) Prepare(ctx context.Context, env *steps.Env) (engine.Preparation, 
 	if err != nil {
 		return engine.Preparation{}, err
 	}
-	w, err := op.configure(env)
+	w, err := op.want(ctx, c, env)
 	if err != nil {
 		return engine.Preparation{}, err
 	}
@@ -87,11 +85,14 @@ func (op run) Prepare(ctx context.Context, env *steps.Env) (engine.Preparation, 
 		}
 		return p, nil
 	}
+	if err := op.volumesThere(ctx, c); err != nil {
+		return engine.Preparation{}, err
+	}
 	if op.pulls() == pullNever {
-		if _, there, err := c.image(ctx, op.Image); err != nil {
+		if _, there, err := c.image(ctx, w.image); err != nil {
 			return engine.Preparation{}, err
 		} else if !there {
-			return engine.Preparation{}, noImage(op.Image)
+			return engine.Preparation{}, noImage(w.image)
 		}
 	}
 	return p, nil
@@ -116,9 +117,9 @@ func (op run) Execute(ctx context.Context, env *steps.Env) engine.Outcome {
 	if err != nil {
 		return failure(err)
 	}
-	w, err := op.configure(env)
+	w, err := op.want(ctx, c, env)
 	if err != nil {
-		return engine.Failure(err)
+		return failure(err)
 	}
 	r := &making{run: op, c: c, env: env, wanted: w}
 	if op.job() {
@@ -143,7 +144,7 @@ func (m *making) service(ctx context.Context) engine.Outcome {
 	}
 	changed := made || !s.running() || m.changedBefore(s)
 	if !s.running() {
-		if err := m.c.ContainerStart(ctx, s.id, apicontainer.StartOptions{}); err != nil {
+		if err := m.c.start(ctx, s); err != nil {
 			return m.notStarted(ctx, s, made, err)
 		}
 	}
@@ -212,28 +213,49 @@ func (m *making) provide(ctx context.Context) (s shown, made bool, err error) {
 		case s.paused():
 			return s, false, fmt.Errorf("container %s is paused; unpause it (docker unpause %s)", m.Name, m.Name)
 		}
-		return s, false, nil
+		return s, false, m.c.joinOthers(ctx, s)
+	}
+	if err := m.volumesThere(ctx, m.c); err != nil {
+		return s, false, err
 	}
 	if err := m.provideImage(ctx); err != nil {
 		return s, false, err
 	}
-	created, err := m.c.ContainerCreate(ctx, m.wanted.config, m.wanted.host, m.wanted.net, nil, m.Name)
-	if err != nil {
-		// The engine may have made it for a client that did not hear the answer; it has our labels then,
-		// has not been started, and is taken as it is by the next attempt.
-		return s, false, fmt.Errorf("make container %s: %w", m.Name, m.c.explain(ctx, err))
+	created, cause := m.c.ContainerCreate(ctx, m.wanted.config, m.wanted.host, m.wanted.net, nil, m.Name)
+	if s, err = m.created(ctx, cause); err != nil {
+		return s, false, err
 	}
 	for _, warning := range created.Warnings {
 		_, _ = fmt.Fprintf(m.env.Output(), "%s: %s\n", m.Name, warning)
 	}
-	s, _, err = m.c.look(ctx, created.ID)
-	return s, true, err
+	return s, true, m.c.joinOthers(ctx, s)
+}
+
+// created looks for the container that was asked for, also when the answer to that was lost: it is known
+// by its token then, has not been started, and is taken as it is.
+func (m *making) created(ctx context.Context, cause error) (shown, error) {
+	if cause != nil {
+		cause = fmt.Errorf("make container %s: %w", m.Name, m.c.explain(ctx, cause))
+		if refusedBy(cause) {
+			return shown{}, cause
+		}
+	}
+	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterwards)
+	defer cancel()
+	s, found, err := settled(after, cause, func(ctx context.Context) (shown, bool, error) { return m.c.look(ctx, m.Name) })
+	switch {
+	case err == nil && found && s.labels[labelToken] == m.env.Call.Token:
+		return s, nil
+	case cause == nil:
+		cause = fmt.Errorf("container %s is not there AFTER it was made", m.Name)
+	}
+	return s, lost{errors.Join(cause, err)}
 }
 
 // notStarted takes back a container that was made by this attempt and could not be started, so that
 // the failure leaves nothing behind.
 func (m *making) notStarted(ctx context.Context, s shown, made bool, cause error) engine.Outcome {
-	o := failure(fmt.Errorf("start container %s: %w", m.Name, m.c.explain(ctx, cause)))
+	o := failure(cause)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterwards)
 	defer cancel()
 	now, found, err := m.c.look(ctx, s.id)
@@ -259,15 +281,15 @@ func (m *making) notStarted(ctx context.Context, s shown, made bool, cause error
 
 // provideImage makes sure that the image is on the engine, as far as the step may do that.
 func (m *making) provideImage(ctx context.Context) error {
-	_, there, err := m.c.image(ctx, m.Image)
+	_, there, err := m.c.image(ctx, m.wanted.image)
 	if err != nil {
 		return err
 	}
 	switch {
 	case m.pulls() == pullAlways, m.pulls() == pullMissing && !there:
-		return m.c.pull(ctx, m.env, m.Image, nil)
+		return m.c.pull(ctx, m.env, m.wanted.image, nil)
 	case !there:
-		return noImage(m.Image)
+		return noImage(m.wanted.image)
 	}
 	return nil
 }

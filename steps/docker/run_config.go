@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -15,14 +16,6 @@ import (
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
-)
-
-// The labels by which a container is known again.
-const (
-	labelRun    = labelPrefix + "run"
-	labelStep   = labelPrefix + "step"
-	labelConfig = labelPrefix + "config"
-	labelToken  = labelPrefix + "token"
 )
 
 func checkImage(s string) error {
@@ -54,66 +47,131 @@ func parseRestart(s string) (apicontainer.RestartPolicy, error) {
 
 // wanted is a container's configuration in the engine's form.
 type wanted struct {
+	image  string // as it is named
 	config *apicontainer.Config
 	host   *apicontainer.HostConfig
+	// net is the network that the container is made in; others are those that it joins BEFORE its start,
+	// because older engines make a container in one network only.
 	net    *network.NetworkingConfig
+	others map[string][]string // the aliases by network
 	digest string
 }
 
 // configure makes the wanted configuration. Relative paths of mounts are taken against env.Dir.
-func (p runSpec) configure(env *steps.Env) (wanted, error) {
-	policy, err := parseRestart(p.Restart)
-	if err != nil {
-		return wanted{}, err
-	}
-	exposed, bindings, err := nat.ParsePortSpecs(p.Ports)
-	if err != nil {
-		return wanted{}, fmt.Errorf("ports: %w", err)
-	}
+func (p runSpec) configure(ctx context.Context, c *connection, env *steps.Env) (wanted, error) {
 	binds := make([]string, len(p.Volumes))
 	for i, v := range p.Volumes {
+		var err error
 		if binds[i], err = parseVolume(v, env.Dir); err != nil {
 			return wanted{}, fmt.Errorf("volumes: %w", err)
 		}
 	}
-	w := wanted{
-		config: &apicontainer.Config{
-			Image: p.Image, Cmd: []string(p.Command), Entrypoint: []string(p.Entrypoint), Env: environ(p.Env),
-			ExposedPorts: exposed, Labels: map[string]string{}, User: p.User, WorkingDir: p.Dir, Hostname: p.Hostname,
-			Healthcheck: p.health(),
-		},
-		host: &apicontainer.HostConfig{
-			Binds: binds, PortBindings: bindings, RestartPolicy: policy, ReadonlyRootfs: p.ReadOnly,
-			NetworkMode: apicontainer.NetworkMode(p.Network),
-		},
+	r := p.record(binds)
+	w := wanted{config: &apicontainer.Config{}, host: &apicontainer.HostConfig{}}
+	if p.Like != "" {
+		like, err := c.likeness(ctx, p.Like)
+		if err != nil {
+			return wanted{}, err
+		}
+		w = like.wanted
+		r["like"] = like.record()
 	}
-	if p.Memory != nil {
-		w.host.Memory = int64(*p.Memory)
-	}
-	w.host.NanoCPUs = int64(p.CPUs * 1e9)
-	if p.Init {
-		w.host.Init = &p.Init
-	}
-	if p.Network != "" && len(p.Aliases) > 0 {
-		w.net = &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{p.Network: {Aliases: p.Aliases}}}
-	}
-	if w.digest, err = p.digest(binds); err != nil {
+	if err := p.override(&w, binds); err != nil {
 		return wanted{}, err
 	}
-	w.label(p, env)
-	return w, nil
+	digest, err := engine.DigestValue(r)
+	if err != nil {
+		return wanted{}, fmt.Errorf("the configuration: %w", err)
+	}
+	w.image, w.digest = w.config.Image, digest
+	labels := map[string]string{}
+	for k, v := range w.config.Labels {
+		labels[k] = v
+	}
+	for k, v := range p.Labels {
+		labels[k] = v
+	}
+	w.config.Labels = labelled(labels, env, digest)
+	return w, w.noteOthers()
 }
 
-func (w wanted) label(p runSpec, env *steps.Env) {
-	for k, v := range p.Labels {
-		w.config.Labels[k] = v
+// override puts what the step says over what holds otherwise.
+func (p runSpec) override(w *wanted, binds []string) error {
+	c, h := w.config, w.host
+	set(&c.Image, p.Image)
+	set(&c.User, p.User)
+	set(&c.WorkingDir, p.Dir)
+	set(&c.Hostname, p.Hostname)
+	if p.Entrypoint != nil {
+		c.Entrypoint, c.Cmd = []string(p.Entrypoint), nil // as the engine does: the old command is not for it
 	}
-	run := env.Run
-	if run == "" {
-		run, _, _ = strings.Cut(env.Call.Token, "/")
+	if p.Command != nil {
+		c.Cmd = []string(p.Command)
 	}
-	w.config.Labels[labelRun], w.config.Labels[labelStep] = run, env.Call.Step
-	w.config.Labels[labelToken], w.config.Labels[labelConfig] = env.Call.Token, w.digest
+	if p.Healthcheck != nil {
+		c.Healthcheck = p.health()
+	}
+	c.Env = merged(c.Env, environ(p.Env), func(e string) string { name, _, _ := strings.Cut(e, "="); return name })
+	if p.Ports != nil {
+		var err error
+		if c.ExposedPorts, h.PortBindings, err = nat.ParsePortSpecs(p.Ports); err != nil {
+			return fmt.Errorf("ports: %w", err)
+		}
+	}
+	h.Binds = merged(h.Binds, binds, destination)
+	h.VolumesFrom = p.VolumesFrom
+	if p.Restart != "" || p.job() || p.Like == "" {
+		policy, err := parseRestart(p.Restart)
+		if err != nil {
+			return err
+		}
+		h.RestartPolicy = policy
+	}
+	if p.Memory != nil {
+		h.Memory = int64(*p.Memory)
+	}
+	if p.CPUs != 0 {
+		h.NanoCPUs = int64(p.CPUs * 1e9)
+	}
+	h.ReadonlyRootfs = h.ReadonlyRootfs || p.ReadOnly
+	if p.Init {
+		h.Init = &p.Init
+	}
+	if p.Network != "" {
+		h.NetworkMode = apicontainer.NetworkMode(p.Network)
+		w.net, w.others = nil, nil
+	}
+	if network := string(h.NetworkMode); network != "" && len(p.Aliases) > 0 {
+		w.net = inNetwork(network, p.Aliases)
+	}
+	return nil
+}
+
+func inNetwork(name string, aliases []string) *network.NetworkingConfig {
+	return &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{name: {Aliases: aliases}}}
+}
+
+func set(to *string, v string) {
+	if v != "" {
+		*to = v
+	}
+}
+
+// merged are the old entries, those replaced that are named anew, and then the new ones.
+func merged(old, now []string, key func(string) string) []string {
+	var out []string
+	for _, e := range old {
+		if !slices.ContainsFunc(now, func(n string) bool { return key(n) == key(e) }) {
+			out = append(out, e)
+		}
+	}
+	return append(out, now...)
+}
+
+// destination is the place in the container of a mount in the engine's form.
+func destination(bind string) string {
+	parts := strings.Split(bind, ":")
+	return parts[min(1, len(parts)-1)]
 }
 
 func (p runSpec) health() *apicontainer.HealthConfig {
@@ -129,15 +187,18 @@ func (p runSpec) health() *apicontainer.HealthConfig {
 		StartPeriod: h.StartPeriod, Retries: int(h.Retries)}
 }
 
-// digest identifies the wanted configuration, and not how the step goes about it. It is made of what
+// record is the wanted configuration, and not how the step goes about it. It is made of what
 // the playbook says and not of the engine's own form, so that it outlives changes of that form. Values
 // of secrets enter it: another password is another configuration.
-func (p runSpec) digest(binds []string) (string, error) {
+func (p runSpec) record(binds []string) engine.Record {
 	r := engine.Record{
 		"image": p.Image, "command": list(p.Command), "entrypoint": list(p.Entrypoint), "env": list(environ(p.Env)),
 		"ports": list(p.Ports), "volumes": list(binds), "network": p.Network, "aliases": list(p.Aliases),
 		"labels": texts(p.Labels), "restart": p.Restart, "user": p.User, "dir": p.Dir, "hostname": p.Hostname,
 		"cpus": p.CPUs, "read_only": p.ReadOnly, "init": p.Init,
+	}
+	if len(p.VolumesFrom) > 0 {
+		r["volumes_from"] = list(p.VolumesFrom)
 	}
 	if p.Memory != nil {
 		r["memory"] = int64(*p.Memory)
@@ -146,11 +207,7 @@ func (p runSpec) digest(binds []string) (string, error) {
 		r["healthcheck"] = engine.Record{"test": list(h.Test), "interval": h.Interval, "timeout": h.Timeout,
 			"start_period": h.StartPeriod, "retries": h.Retries}
 	}
-	d, err := engine.DigestValue(r)
-	if err != nil {
-		return "", fmt.Errorf("the configuration: %w", err)
-	}
-	return d, nil
+	return r
 }
 
 // differences says in what a container differs from the wanted configuration, as far as the engine

@@ -31,7 +31,7 @@ func (m *making) job(ctx context.Context) engine.Outcome {
 		return engine.Failure(fmt.Errorf("record the job's container, before it is started: %w", err))
 	}
 	if s.state == apicontainer.StateCreated {
-		if err := m.c.ContainerStart(ctx, s.id, apicontainer.StartOptions{}); err != nil {
+		if err := m.c.start(ctx, s); err != nil {
 			o := m.notStarted(ctx, s, made, err)
 			if o.Effect == engine.EffectNone {
 				return o

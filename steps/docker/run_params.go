@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -22,12 +23,14 @@ type healthcheck struct {
 
 type runSpec struct {
 	Name        string                  `param:"name" need:"yes" doc:"The container's name."`
-	Image       string                  `param:"image" need:"yes" doc:"The image."`
+	Image       string                  `param:"image" doc:"The image. It must be given, unless like is."`
+	Like        string                  `param:"like" doc:"A container whose image, command, environment, mounts, networks and so on hold wherever this step says nothing else. Environment, labels and volumes of the step are added to its own."`
 	Command     steps.Texts             `param:"command" doc:"The command and its arguments, in place of the image's; one text is one argument."`
 	Entrypoint  steps.Texts             `param:"entrypoint" doc:"In place of the image's entrypoint."`
 	Env         map[string]engine.Value `param:"env" doc:"Environment variables. Whoever may inspect the container can read them."`
 	Ports       []string                `param:"ports" doc:"Published ports: 8080:80, 127.0.0.1:8080:80, 53:53/udp."`
 	Volumes     []string                `param:"volumes" doc:"Mounts: /on/the/host:/in/the/container, name:/in/the/container, either with :ro."`
+	VolumesFrom []string                `param:"volumes_from" doc:"Containers whose mounts this one gets, too, at the same places; name:ro for reading only."`
 	Network     string                  `param:"network" doc:"The network; without it the engine's default. host and none are networks, too."`
 	Aliases     []string                `param:"aliases" doc:"Further names of the container in its network."`
 	Labels      map[string]string       `param:"labels" doc:"Labels. Those that begin with handrail. are set by Handrail."`
@@ -64,9 +67,6 @@ const (
 	pullAlways  = "always"
 )
 
-// labelPrefix is the part of the labels that belongs to Handrail.
-const labelPrefix = "handrail."
-
 func checkRun(params engine.Record) []engine.Problem {
 	spec := part(params, "run")
 	out := checkNames("name", spec["name"])
@@ -75,12 +75,18 @@ func checkRun(params engine.Record) []engine.Problem {
 			out = append(out, engine.Problem{Path: "image", Message: err.Error()})
 		}
 	}
-	out = append(out, checkEnv("env", spec["env"])...)
-	for _, k := range engine.Keys(part(spec, "labels")) {
-		if strings.HasPrefix(k, labelPrefix) {
-			out = append(out, engine.Problem{Path: "labels." + k, Message: "labels that begin with " + labelPrefix + " are set by Handrail"})
-		}
+	_, image := spec["image"]
+	_, like := spec["like"]
+	if _, known := params["run"].(engine.Record); known && !image && !like {
+		out = append(out, engine.Problem{Path: "image", Message: "is missing; say it, or name a container by like"})
 	}
+	if like && spec["like"] == spec["name"] {
+		out = append(out, engine.Problem{Path: "like", Message: "names the container itself; give the new one another name"})
+	}
+	out = append(out, checkName("like", "container", spec["like"])...)
+	out = append(out, checkEach(spec, "volumes_from", checkVolumesFrom)...)
+	out = append(out, checkEnv("env", spec["env"])...)
+	out = append(out, checkLabels(spec)...)
 	out = append(out, checkEach(spec, "ports", func(s string) error { _, err := nat.ParsePortSpec(s); return err })...)
 	out = append(out, checkEach(spec, "volumes", func(s string) error { _, err := parseVolume(s, "/"); return err })...)
 	if s, ok := spec["restart"].(string); ok {
@@ -129,6 +135,17 @@ func checkEach(spec engine.Record, name string, check func(string) error) []engi
 	return out
 }
 
+func checkVolumesFrom(s string) error {
+	name, mode, given := strings.Cut(s, ":")
+	if message := badName("container", name); message != "" {
+		return errors.New(message)
+	}
+	if given && mode != "ro" && mode != "rw" {
+		return fmt.Errorf("%q ends with %q; only ro and rw can stand there", s, mode)
+	}
+	return nil
+}
+
 // judgeRun: a service is moved to a stated condition; a job has an effect each time that it is run.
 func judgeRun(params engine.Record) engine.Judgement {
 	j := engine.Judgement{Class: engine.ClassIdempotent, Risk: engine.RiskChanges, Problems: checkRun(params), Remarks: remarks(params)}
@@ -156,7 +173,7 @@ func parseVolume(s, dir string) (string, error) {
 	case parts[0] == "." || strings.HasPrefix(parts[0], "./") || strings.HasPrefix(parts[0], "../"):
 		parts[0] = filepath.Join(dir, parts[0])
 	case !strings.HasPrefix(parts[0], "/"):
-		if bad := badName(parts[0]); bad != "" {
+		if bad := badName("volume", parts[0]); bad != "" {
 			return "", fmt.Errorf("%q is neither a path nor the name of a volume; a relative path begins with ./", parts[0])
 		}
 	}

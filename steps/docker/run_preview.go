@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -15,7 +16,12 @@ func (op run) Preview(ctx context.Context, env *steps.Env) (engine.Impact, error
 	if err != nil {
 		return engine.Impact{}, err
 	}
-	w, err := op.configure(env)
+	w, err := op.configure(ctx, c, env)
+	if notFound(err) || errors.Is(err, errNoContainer) {
+		i := engine.Impact{Would: "run " + op.Name + " like " + op.Like, Risk: engine.RiskChanges}
+		previewRefused(&i, err)
+		return i, nil
+	}
 	if err != nil {
 		return engine.Impact{}, err
 	}
@@ -23,12 +29,12 @@ func (op run) Preview(ctx context.Context, env *steps.Env) (engine.Impact, error
 	if err != nil {
 		return engine.Impact{}, err
 	}
-	image, there, err := c.image(ctx, op.Image)
+	image, there, err := c.image(ctx, w.image)
 	if err != nil {
 		return engine.Impact{}, err
 	}
 	i := engine.Impact{
-		Standing: engine.StandingWould, Would: "run " + op.Name + " from " + op.Image, Risk: engine.RiskChanges, Facts: []engine.Fact{s.fact(env.Now())},
+		Standing: engine.StandingWould, Would: "run " + op.Name + " from " + w.image, Risk: engine.RiskChanges, Facts: []engine.Fact{s.fact(env.Now())},
 		Figures: []engine.Figure{{Name: "containers", Value: 1, Certainty: engine.FigureExact}},
 		Details: []string{w.plain()},
 	}
@@ -41,13 +47,23 @@ func (op run) Preview(ctx context.Context, env *steps.Env) (engine.Impact, error
 	} else if op.Healthy > 0 {
 		i.Would += fmt.Sprintf(", healthy within %s", op.Healthy)
 	}
+	if op.Like != "" {
+		i.Would += " like " + op.Like
+		if op.Ports == nil && len(w.host.PortBindings) > 0 {
+			i.Warnings = append(i.Warnings, op.Like+" publishes ports ("+ports(w.host.PortBindings)+"), and so would "+op.Name+"; while one runs the other cannot be started. Say ports to have others, or none")
+		}
+	}
+	if err := op.volumesThere(ctx, c); err != nil {
+		previewRefused(&i, err)
+		return i, nil
+	}
 	switch {
 	case !there && op.pulls() == pullNever:
 		i.Standing = engine.StandingUnknown
-		i.Why = noImage(op.Image).Error() + ": unless a step before pulls it, this step fails and changes nothing"
-		i.Warnings = append(i.Warnings, noImage(op.Image).Error())
+		i.Why = noImage(w.image).Error() + ": unless a step before pulls it, this step fails and changes nothing"
+		i.Warnings = append(i.Warnings, noImage(w.image).Error())
 	case !there:
-		i.Warnings = append(i.Warnings, "image "+op.Image+" is not on the engine and would be pulled; whether the registry has it is not asked in a dry-run")
+		i.Warnings = append(i.Warnings, "image "+w.image+" is not on the engine and would be pulled; whether the registry has it is not asked in a dry-run")
 	}
 	return i, nil
 }
@@ -73,6 +89,6 @@ func (op run) previewFound(i *engine.Impact, s shown, w wanted, env *steps.Env, 
 		i.Would = "start " + op.Name + ", which is there with this configuration"
 	}
 	if ours && image != "" && s.imageID != image {
-		i.Warnings = append(i.Warnings, fmt.Sprintf("%s runs an older image than the one that %s names now; remove it in a step before to have the new one", op.Name, op.Image))
+		i.Warnings = append(i.Warnings, fmt.Sprintf("%s runs an older image than the one that %s names now; remove it in a step before to have the new one", op.Name, w.image))
 	}
 }

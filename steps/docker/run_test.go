@@ -127,7 +127,7 @@ func TestContainerMadeByAnAttemptThatWasCutOffIsTakenOver(t *testing.T) {
 	c, err := connect(context.Background(), dead.env)
 	w.must(err)
 	op := dead.op.(run)
-	wanted, err := op.configure(dead.env)
+	wanted, err := op.configure(context.Background(), c, dead.env)
 	w.must(err)
 	s, _, err := (&making{run: op, c: c, env: dead.env, wanted: wanted}).provide(context.Background())
 	w.must(err)

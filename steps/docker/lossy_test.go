@@ -1,0 +1,303 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/handrail-dev/handrail/engine"
+	"github.com/handrail-dev/handrail/steps"
+	"github.com/handrail-dev/handrail/steps/steptest/servers"
+)
+
+// way is a direction through the proxy.
+type way int
+
+const (
+	toEngine way = iota
+	fromEngine
+)
+
+func (d way) String() string { return [...]string{"to the engine", "from the engine"}[d] }
+
+// lossy stands before the test engine and cuts every connection when so many bytes have gone one way.
+type lossy struct {
+	w       *world
+	address string
+
+	mu     sync.Mutex
+	open   map[net.Conn]bool
+	counts bool
+	sizes  [2][]int64 // of the pieces that have gone through since it counts
+	cutIn  way
+	left   int64 // bytes until the cut; negative: none
+}
+
+// lossy starts a proxy that cuts nothing yet.
+func (w *world) lossy() *lossy {
+	w.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	w.must(err)
+	p := &lossy{w: w, address: l.Addr().String(), open: map[net.Conn]bool{}, left: -1}
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() { p.serve(conn) })
+		}
+	})
+	w.t.Cleanup(func() {
+		_ = l.Close()
+		p.cut()
+		all.Wait()
+	})
+	return p
+}
+
+func (p *lossy) serve(conn net.Conn) {
+	behind, err := p.w.plain.Dialer()(context.Background())
+	if err != nil {
+		_ = conn.Close()
+		return
+	}
+	p.mu.Lock()
+	p.open[conn], p.open[behind] = true, true
+	p.mu.Unlock()
+	var both sync.WaitGroup
+	both.Go(func() { p.pass(behind, conn, toEngine) })
+	both.Go(func() { p.pass(conn, behind, fromEngine) })
+	both.Wait()
+	p.mu.Lock()
+	delete(p.open, conn)
+	delete(p.open, behind)
+	p.mu.Unlock()
+	_ = conn.Close()
+	_ = behind.Close()
+}
+
+// pass hands on what comes, up to the cut. The end of one direction is passed on as such.
+func (p *lossy) pass(to, from net.Conn, d way) {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		if n > 0 {
+			allowed, cut := p.take(d, int64(n))
+			_, writeErr := to.Write(buf[:allowed])
+			if cut {
+				p.cut()
+				return
+			}
+			if writeErr != nil {
+				return
+			}
+		}
+		if err != nil {
+			if half, ok := to.(interface{ CloseWrite() error }); ok {
+				_ = half.CloseWrite()
+			}
+			return
+		}
+	}
+}
+
+// take says how many of n bytes may still go, and whether that is the end.
+func (p *lossy) take(d way, n int64) (int64, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.counts {
+		p.sizes[d] = append(p.sizes[d], n)
+	}
+	if p.left < 0 || d != p.cutIn {
+		return n, false
+	}
+	if n < p.left {
+		p.left -= n
+		return n, false
+	}
+	n, p.left = p.left, -1
+	return n, true
+}
+
+// cut resets every connection that there is, as a broken network does.
+func (p *lossy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.open {
+		if tcp, ok := c.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
+		}
+		_ = c.Close()
+	}
+}
+
+// arm cuts AFTER so many more bytes in one direction.
+func (p *lossy) arm(d way, after int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cutIn, p.left = d, after
+}
+
+func (p *lossy) fired() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.left < 0
+}
+
+// trial is an operation whose effect can be counted.
+type trial struct {
+	name      string
+	operation string
+	params    func(w *world) engine.Record
+	count     func(w *world, since time.Time) int
+}
+
+func trials() []trial {
+	starts := func(name string) func(*world, time.Time) int {
+		return func(w *world, since time.Time) int { return w.events(w.name(name), "start", since) }
+	}
+	lines := func(w *world, _ time.Time) int { return w.lines("up")() }
+	return []trial{
+		{"restart", "restart", func(w *world) engine.Record { return engine.Record{"restart": w.name("up")} },
+			func(w *world, since time.Time) int { return w.events(w.name("up"), "restart", since) }},
+		{"run", "run", func(w *world) engine.Record {
+			return engine.Record{"run": engine.Record{"name": w.name("svc"), "image": servers.Image, "command": engine.List{"sleep", "600"}}}
+		}, starts("svc")},
+		{"run a job", "run", func(w *world) engine.Record {
+			return engine.Record{"run": engine.Record{"name": w.name("job"), "image": servers.Image, "command": engine.List{"sh", "-c", "echo done"}, "wait": "exit"}}
+		}, starts("job")},
+		{"exec", "exec", func(w *world) engine.Record {
+			return engine.Record{"exec": engine.Record{"container": w.name("up"), "argv": engine.List{"sh", "-c", "echo x >>/tmp/effect; echo done"}}}
+		}, lines},
+		{"exec with input", "exec", func(w *world) engine.Record {
+			return engine.Record{"exec": engine.Record{"container": w.name("up"), "stdin": "one\ntwo\nthree\n",
+				"argv": engine.List{"sh", "-c", "cat >/tmp/in; echo x >>/tmp/effect"}}}
+		}, lines},
+	}
+}
+
+// cuts are where to cut: in each piece that went through in a run without a cut, and behind it. All of them,
+// byte by byte, only when asked for: that takes hours.
+func (p *lossy) cuts(d way) []int64 {
+	var out []int64
+	at := int64(0)
+	for _, n := range p.sizes[d] {
+		out = append(out, at, at+n/2)
+		at += n
+	}
+	if os.Getenv("HANDRAIL_TORTURE") == "full" {
+		out = out[:0]
+		for i := range at {
+			out = append(out, i)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// TestConnectionsThatAreCutLoseAndRepeatNothing cuts the connection to the engine at every place, once, and
+// asks the containers how often the effect happened: never twice, never lost, and told truly.
+func TestConnectionsThatAreCutLoseAndRepeatNothing(t *testing.T) {
+	for _, tr := range trials() {
+		t.Run(tr.name, func(t *testing.T) {
+			t.Parallel()
+			clean := newLoneWorld(t)
+			clean.up("up")
+			p := clean.lossy()
+			since := clean.engineTime()
+			s := clean.at(engine.Record{"host": "tcp://" + p.address}).step(tr.operation, tr.params(clean))
+			_, err := connect(context.Background(), s.env)
+			clean.must(err)
+			p.mu.Lock()
+			p.counts = true
+			p.mu.Unlock()
+			s.prepared().ok()
+			if n := tr.count(clean, since); n != 1 {
+				t.Fatalf("without a cut the effect happened %d times", n)
+			}
+			places, cuts := 0, 0
+			for _, d := range []way{toEngine, fromEngine} {
+				for _, at := range p.cuts(d) {
+					places++
+					t.Run(fmt.Sprintf("%s at %d", d, at), func(t *testing.T) {
+						if tr.cutAt(t, d, at) {
+							cuts++
+						}
+					})
+				}
+			}
+			// What goes through is not the same each time, so the last places may not be reached.
+			if cuts < places*3/4 {
+				t.Errorf("the connection was cut at %d of %d places only", cuts, places)
+			}
+		})
+	}
+}
+
+// cutAt makes one attempt whose connection is cut, goes on as the engine would, and counts.
+// It says whether the place was reached.
+func (tr trial) cutAt(t *testing.T, d way, at int64) bool {
+	w := newLoneWorld(t)
+	w.up("up")
+	p := w.lossy()
+	s := w.at(engine.Record{"host": "tcp://" + p.address}).step(tr.operation, tr.params(w))
+	_, err := connect(context.Background(), s.env)
+	w.must(err)
+	since := w.engineTime()
+	p.arm(d, at)
+	var o engine.Outcome
+	seen, err := s.op.(steps.Preparer).Prepare(context.Background(), s.env)
+	if err != nil {
+		o = failure(err) // nothing was intended
+	} else {
+		s.env.Call.Seen = w.journalled(seen.Seen)
+		o = s.execute()
+	}
+	told := tr.afterwards(w, s, o)
+	if n := tr.count(w, since); n != told {
+		t.Errorf("it happened %d times, and %d were told: %+v", n, told, o)
+	}
+	if n := tr.count(w, since); n != 1 {
+		t.Errorf("in the end it happened %d times: %+v", n, o)
+	}
+	if tr.name == "exec with input" && o.Err == "" {
+		if got := w.sh(w.name("up"), "cat /tmp/in"); got != "one\ntwo\nthree" {
+			t.Errorf("it is ok, and has read %q", got)
+		}
+	}
+	return p.fired()
+}
+
+// afterwards does what a resume would do, and says how often the effect has happened by what was told.
+func (tr trial) afterwards(w *world, s *act, o engine.Outcome) int {
+	w.t.Helper()
+	switch {
+	case o.InDoubt:
+		next := w.step(tr.operation, s.env.Call.Params)
+		next.env.Call.Note, next.env.Call.Seen, next.env.Again = s.env.Call.Note, s.env.Call.Seen, true
+		x := next.op.(steps.Settler).Settle(context.Background(), next.env)
+		if x.Verdict != engine.VerdictNotDone {
+			return 1 // done, or a person decides and is shown that it ran
+		}
+		return tr.once(w, s)
+	case o.Err == "", o.Effect == engine.EffectStands:
+		return 1
+	}
+	return tr.once(w, s)
+}
+
+// once makes another attempt over a connection that holds, as the same step of the same run.
+func (tr trial) once(w *world, s *act) int {
+	w.t.Helper()
+	next := w.step(tr.operation, s.env.Call.Params)
+	next.env.Call.Attempt = 2
+	next.prepared().ok()
+	return 1
+}
