@@ -71,7 +71,9 @@ type Kind struct {
 	Name string
 	Doc  string
 	// Targets are the types of connection that the kind's steps act on; none if it needs none.
-	Targets    []TargetType
+	Targets []TargetType
+	// OnlyNamed: a step acts on a target only if it names one with `on`, and on this machine otherwise.
+	OnlyNamed  bool
 	Operations []Operation
 }
 
@@ -129,6 +131,8 @@ type Proposal struct {
 	Params Record
 	// Target is the type of the target; empty where only the environment says it, or there is none.
 	Target string
+	// On is the name of the target; empty: there is none.
+	On string
 	// Wipes: the step says that it erases what Handrail has left on the target.
 	Wipes bool
 }

@@ -71,23 +71,25 @@ func (x *Executor) Close() error {
 
 // connect opens a target, or waits for another goroutine that is opening it. A failure is not kept:
 // the next caller tries again.
-func (x *Executor) connect(ctx context.Context, k Kind, t Target) (io.Closer, error) {
-	c, ok := k.(Connector)
+func (x *Executor) connect(ctx context.Context, kind string, t Target) (io.Closer, error) {
+	c, ok := x.kinds[kind].(Connector)
 	if !ok {
-		return nil, fmt.Errorf("steps of kind %s have no target", x.nameOf(k))
+		return nil, fmt.Errorf("steps of kind %s have no target", kind)
 	}
+	// Kinds that share a type of target do not share its connections.
+	key := kind + "\x00" + t.Name
 	x.mu.Lock()
-	o, found := x.conns[t.Name]
+	o, found := x.conns[key]
 	if !found {
 		o = &opening{ready: make(chan struct{})}
-		x.conns[t.Name] = o
+		x.conns[key] = o
 	}
 	x.mu.Unlock()
 	if !found {
 		o.conn, o.err = c.Connect(ctx, t, x.access)
 		if o.err != nil {
 			x.mu.Lock()
-			delete(x.conns, t.Name)
+			delete(x.conns, key)
 			x.mu.Unlock()
 		}
 		close(o.ready)
@@ -99,8 +101,6 @@ func (x *Executor) connect(ctx context.Context, k Kind, t Target) (io.Closer, er
 		return nil, ctx.Err()
 	}
 }
-
-func (x *Executor) nameOf(k Kind) string { return k.Define().Name }
 
 // decode makes the operation of a call, and the Env that it acts through.
 func (x *Executor) decode(call engine.Call, a engine.Attendant) (Operation, *Env, error) {
@@ -122,7 +122,7 @@ func (x *Executor) decode(call engine.Call, a engine.Attendant) (Operation, *Env
 			return nil, nil, fmt.Errorf("nothing says where target %s is; name an environment with --env", call.Target)
 		}
 		env.Target = t
-		env.connect = func(ctx context.Context, t Target) (io.Closer, error) { return x.connect(ctx, k, t) }
+		env.connect = func(ctx context.Context, t Target) (io.Closer, error) { return x.connect(ctx, call.Kind, t) }
 	}
 	return op, env, nil
 }
@@ -232,7 +232,7 @@ func (x *Executor) askOne(ctx context.Context, step string, q engine.Question) e
 func (x *Executor) starts(kind, operation string) bool {
 	def := x.defs[kind]
 	op, ok := def.Operation(operation)
-	return ok && len(def.Targets) == 0 && op.Class != engine.ClassRead
+	return ok && (len(def.Targets) == 0 || def.OnlyNamed) && op.Class != engine.ClassRead
 }
 
 // Remembers asks the targets for the markers of finished effects.
@@ -271,7 +271,7 @@ func (x *Executor) remembersOn(ctx context.Context, calls []engine.Call) (gone [
 	if !ok {
 		return nil, errors.New("nothing says where it is; name an environment with --env")
 	}
-	conn, err := x.connect(ctx, k, t)
+	conn, err := x.connect(ctx, calls[0].Kind, t)
 	if err != nil {
 		return nil, err
 	}

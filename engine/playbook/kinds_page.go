@@ -26,7 +26,7 @@ func KindsMarkdown(cat *Catalogue) []byte {
 		fmt.Fprintf(&b, "| [%s](#%s) | %s | %s |\n", k.Name, k.Name, strings.Join(ops, ", "), orDash(strings.Join(typesOf(k), ", ")))
 	}
 	for i := range cat.kinds {
-		writeKind(&b, &cat.kinds[i])
+		writeKind(&b, cat, &cat.kinds[i])
 	}
 	return b.Bytes()
 }
@@ -45,9 +45,13 @@ func orDash(s string) string {
 	return s
 }
 
-func writeKind(b *bytes.Buffer, k *engine.Kind) {
+func writeKind(b *bytes.Buffer, cat *Catalogue, k *engine.Kind) {
 	fmt.Fprintf(b, "\n## %s\n\n%s\n", k.Name, k.Doc)
-	for _, t := range k.Targets {
+	for i, t := range k.Targets {
+		if cat.targets[t.Name] != &k.Targets[i] {
+			fmt.Fprintf(b, "\nA target `%s` is declared as told above.\n", t.Name)
+			continue
+		}
 		fmt.Fprintf(b, "\n### Target `%s`\n\n%s\n", t.Name, t.Doc)
 		if t.Example != "" {
 			fmt.Fprintf(b, "\n```yaml\ntargets:\n  name: %s\n```\n", targetExample(t))

@@ -168,7 +168,7 @@ func (l *loader) judge(c *chosen, n *yaml.Node, target string, wipes bool) {
 		return
 	}
 	known, _ := c.params.Outline().(engine.Record)
-	proposal := engine.Proposal{Params: known, Wipes: wipes}
+	proposal := engine.Proposal{Params: known, On: target, Wipes: wipes}
 	if t, ok := l.targets[target]; ok {
 		proposal.Target = t.typ
 	}

@@ -24,7 +24,7 @@ func realCatalogue() *playbook.Catalogue {
 }
 
 // targetNames are what the examples call the targets of their kinds.
-var targetNames = map[string]string{"sql": "db", "redis": "cache", "docker": "engine"}
+var targetNames = map[string]string{"sql": "db", "redis": "cache", "docker": "engine", "exec": "box"}
 
 // TestExamplesOnTheKindsPageLoad loads the targets that docs/kinds.md shows.
 func TestExamplesOnTheKindsPageLoad(t *testing.T) {
@@ -139,7 +139,7 @@ func TestTheLanguagePageLoads(t *testing.T) {
 			continue
 		case !strings.Contains(text, "playbook: "):
 			text = "playbook: example\ninputs: {host: {type: string, default: a}}\nvars: {h: \"${{ inputs.host }}\"}\n" +
-				"targets: {db: mysql, cache: redis, engine: docker}\n" + ifMissing(text, "steps:\n") + text
+				"targets: {db: mysql, cache: redis, engine: docker, box: ssh}\n" + ifMissing(text, "steps:\n") + text
 		}
 		_, err := playbook.LoadTree("", []byte(text), cat, nil, shown)
 		if (err != nil) != wrong {

@@ -160,6 +160,9 @@ func (l *loader) targetOf(on *yaml.Node, k *engine.Kind, at *yaml.Node) string {
 		}
 		return name
 	}
+	if k.OnlyNamed {
+		return ""
+	}
 	var fit []string
 	for _, name := range keysOf(l.targets) {
 		if t := l.targets[name]; t.typ != "" && accepts(k, t.typ) || t.typ == "" && (t.family == nil || t.family == k) {

@@ -314,7 +314,7 @@ func (w *walk) effect(ctx context.Context, c engine.Execute) error {
 		return w.apply(engine.Assumed{Step: c.Step, After: c.Step, State: engine.Already})
 	}
 	target := c.Target
-	if target == "" {
+	if target == "" || c.Kind == "exec" { // a program can reach anything, wherever it runs
 		target = "*"
 	}
 	if _, ok := w.changed[target]; !ok && c.Class != engine.ClassAdvisory {

@@ -19,13 +19,14 @@ import (
 
 // Kinds are the kinds, in the order of the documents.
 func Kinds() []steps.Kind {
+	containers := docker.New()
 	return []steps.Kind{
-		docker.New(),
+		containers,
 		sql.New(),
 		redis.New(),
 		wait.New(),
 		verify.New(),
-		exec.New(),
+		exec.New(containers),
 		file.New(),
 		http.New(),
 		approve.New(),

@@ -44,7 +44,8 @@ func defineExec() engine.Operation {
 		Result: engine.RecordOf(
 			engine.Field{Name: "stdout", Shape: text, Doc: "The last 64 KiB that it has printed; null if the run was cut off while it ran."},
 			engine.Field{Name: "stderr", Shape: text, Doc: "The last 64 KiB of its errors; null if the run was cut off while it ran."},
-			engine.Field{Name: "code", Shape: engine.Of(engine.TypeInteger), Doc: "Its exit code."}),
+			engine.Field{Name: "code", Shape: engine.Of(engine.TypeInteger), Doc: "Its exit code."},
+			engine.Field{Name: "truncated", Shape: engine.Of(engine.TypeBool), Doc: "It wrote more than stdout or stderr hold; null if the run was cut off while it ran."}),
 		Example: "{id: check, docker: {exec: {container: db-1, argv: [mariadb-check, --all-databases]}}}",
 		Judge:   judge(checkExec, engine.RiskChanges),
 	}
@@ -243,7 +244,8 @@ func readExecNote(v engine.Value) (execNote, bool) {
 
 // judge turns the end of a command into an outcome.
 func (r *running) judge(end container.State) engine.Outcome {
-	result := engine.Record{"stdout": r.out.String(), "stderr": r.errs.String(), "code": end.Code()}
+	result := engine.Record{"stdout": r.out.String(), "stderr": r.errs.String(), "code": end.Code(),
+		"truncated": r.out.full || r.errs.full}
 	if end.NeverRan() {
 		return engine.Outcome{Result: result, Err: fmt.Sprintf("%s could not be started in %s (exit code %d): %s",
 			r.Argv[0], r.Container, end.Code(), lastLine(r.out.String()+r.errs.String()))}

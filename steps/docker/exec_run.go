@@ -171,7 +171,8 @@ func (r *running) cut(ctx context.Context, drained <-chan error) engine.Outcome 
 	}
 	r.drain(after, drained)
 	return engine.Outcome{
-		Result: engine.Record{"stdout": r.out.String(), "stderr": r.errs.String(), "code": how.State.Code()},
+		Result: engine.Record{"stdout": r.out.String(), "stderr": r.errs.String(), "code": how.State.Code(),
+			"truncated": r.out.full || r.errs.full},
 		Err: fmt.Sprintf("%s in %s was cut short (%v): it was ended by SIG%s with exit code %d",
 			r.Argv[0], r.Container, cause, how.Signal, how.State.Code()),
 		Effect: engine.EffectUnknown,

@@ -60,7 +60,7 @@ func (op exec) settleEnded(n execNote, s container.State) engine.Settlement {
 	}
 	if slices.Contains(op.Codes, s.Code()) {
 		x.Verdict = engine.VerdictDone
-		x.Result = engine.Record{"stdout": nil, "stderr": nil, "code": s.Code()}
+		x.Result = engine.Record{"stdout": nil, "stderr": nil, "code": s.Code(), "truncated": nil}
 		return x
 	}
 	x.Err = codeError(op.Argv[0], op.Container, s.Code(), "")

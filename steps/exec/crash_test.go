@@ -16,7 +16,6 @@ import (
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
-	"github.com/handrail-dev/handrail/steps/exec"
 	"github.com/handrail-dev/handrail/steps/steptest"
 )
 
@@ -35,7 +34,7 @@ func TestMain(m *testing.M) {
 
 // playEngine executes one step, as the environment says, and prints what came of it.
 func playEngine() int {
-	op, err := exec.New().Decode("exec", engine.Record{
+	op, err := newKind().Decode("exec", engine.Record{
 		"argv": engine.List{"sh", "-c", os.Getenv("TEXT")},
 		"env":  engine.Record{"DIR": os.Getenv("DIR"), "SELF": os.Args[0]},
 	})

@@ -10,22 +10,30 @@
 package exec
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
 	"github.com/handrail-dev/handrail/steps/internal/host"
+	"github.com/handrail-dev/handrail/steps/internal/remote"
 )
 
 // Kind is the step kind.
-type Kind struct{ yard host.Yard }
+type Kind struct {
+	yard       host.Yard
+	containers Containers
+}
 
-// New makes the kind.
-func New() *Kind { return &Kind{} }
+// New makes the kind. What it runs in containers it runs by the kind that it is given.
+func New(containers Containers) *Kind { return &Kind{containers: containers} }
 
 const (
+	sshTarget = "ssh"
+
 	defaultKillAfter = 5 * time.Second
 	// keptBytes is how much of the end of stdout, and of stderr, is kept as a result.
 	keptBytes = 64 << 10
@@ -41,19 +49,24 @@ type params struct {
 	Argv       []string                `param:"argv" doc:"The program and its arguments. They go to it as they are; no shell reads them."`
 	Shell      string                  `param:"shell" literal:"yes" doc:"In place of argv: a text for /bin/sh -e. It may not hold templates; values come in through env, as in \"$NAME\"."`
 	Stdin      engine.Secret           `param:"stdin" doc:"What the program reads. Without it there is nothing to read."`
-	Dir        steps.Path              `param:"dir" doc:"The folder in which it runs; without it, that of the playbook."`
+	Dir        steps.Path              `param:"dir" doc:"The folder in which it runs; without it, that of the playbook, the user's home over ssh, or the container's own."`
 	Env        map[string]engine.Value `param:"env" doc:"Environment variables. Secrets may stand here."`
 	Codes      []int64                 `param:"codes" default:"[0]" doc:"The exit codes that mean success."`
-	InheritEnv []string                `param:"inherit_env" doc:"Names of variables of Handrail's own environment that are passed on, beside PATH, HOME, LANG, TZ, USER and TMPDIR."`
+	InheritEnv []string                `param:"inherit_env" doc:"Names of variables of Handrail's own environment that are passed on, beside PATH, HOME, LANG, TZ, USER and TMPDIR, which only a program on this machine gets."`
 	KillAfter  *time.Duration          `param:"kill_after" default:"5s" doc:"When the timeout is over the program is asked to end (SIGTERM), and ended this long after (SIGKILL)."`
+	Container  string                  `param:"container" doc:"The container, by name or id, in which it runs, if the step is on a Docker engine."`
+	User       string                  `param:"user" doc:"The user in the container, as name, uid or uid:gid; without it, the container's own."`
 }
 
 // Define declares the kind.
-func (*Kind) Define() engine.Kind {
+func (k *Kind) Define() engine.Kind {
 	text := engine.Of(engine.TypeText)
 	return engine.Kind{
 		Name: "exec",
-		Doc:  "Runs a program on this machine. The step's token goes along as HANDRAIL_TOKEN.",
+		Doc: "Runs a program: on this machine, or `on` another that is reached over ssh, or in a container of a Docker engine. " +
+			"The step's token goes along as HANDRAIL_TOKEN. Over ssh it outlives the connection, which is made again; what it writes is " +
+			"kept in a folder there until the run is over, so let it write much into a file of its own.",
+		Targets: k.targets(), OnlyNamed: true,
 		Operations: []engine.Operation{{
 			Name: "exec", Class: engine.ClassUnrepeatable, Risk: engine.RiskChanges,
 			Doc: "Runs a program to its end. What it writes is in the step's log. It fails if the exit code is not among `codes`. " +
@@ -66,13 +79,35 @@ func (*Kind) Define() engine.Kind {
 				engine.Field{Name: "truncated", Doc: "It wrote more than stdout or stderr hold.", Shape: engine.Of(engine.TypeBool)},
 			),
 			Example: "{id: backup, exec: {argv: [br, backup, full], env: {PD: \"${{ inputs.pd }}\"}}, timeout: 30m}",
-			Judge:   engine.ByParams(judge),
+			Judge:   judge,
 		}},
 	}
 }
 
+// targets are the types on which programs run.
+func (k *Kind) targets() []engine.TargetType {
+	return append([]engine.TargetType{remote.Target()}, k.containers.Define().Targets...)
+}
+
+// Connect opens a target.
+func (k *Kind) Connect(ctx context.Context, target steps.Target, access steps.Access) (io.Closer, error) {
+	if target.Type != sshTarget {
+		return k.containers.Connect(ctx, target, access)
+	}
+	var s remote.Settings
+	if err := steps.Bind(target.Settings, &s); err != nil {
+		return nil, fmt.Errorf("target %s: %w", target.Name, err)
+	}
+	c, err := remote.Open(ctx, s, access)
+	if err != nil {
+		return nil, fmt.Errorf("target %s: %w", target.Name, err)
+	}
+	return c, nil
+}
+
 // judge finds what is wrong, in what is known.
-func judge(r engine.Record) engine.Judgement {
+func judge(p engine.Proposal) engine.Judgement {
+	r := p.Params
 	j := engine.Judgement{Risk: engine.RiskChanges, Remarks: remarks(r)}
 	add := func(path, format string, args ...any) {
 		j.Problems = append(j.Problems, engine.Problem{Path: path, Message: fmt.Sprintf(format, args...)})
@@ -89,6 +124,7 @@ func judge(r engine.Record) engine.Judgement {
 	}
 	judgeArgv(argv, add)
 	judgeEnv(r, add)
+	judgePlace(p, add)
 	if codes, ok := r["codes"].(engine.List); ok {
 		if len(codes) == 0 {
 			add("codes", "without any code no end would be a success")
@@ -103,6 +139,23 @@ func judge(r engine.Record) engine.Judgement {
 		add("kill_after", "it cannot be shorter than nothing")
 	}
 	return j
+}
+
+// judgePlace: whether there is a container depends on what the program runs on. That is not known where
+// only an environment says it.
+func judgePlace(p engine.Proposal, add func(path, format string, args ...any)) {
+	name, has := p.Params["container"]
+	switch {
+	case p.On == "" && has:
+		add("container", "say on which Docker engine: `on` names a target of type docker")
+	case p.Target == sshTarget && has:
+		add("container", "the target %s is a machine that is reached over ssh; a container needs one of type docker", p.On)
+	case p.Target != "" && p.Target != sshTarget && (!has || name == ""):
+		add("", "say in which `container` of %s the program runs", p.On)
+	}
+	if _, user := p.Params["user"]; user && (p.On == "" || p.Target == sshTarget) {
+		add("user", "only in a container it is said here who runs the program; over ssh the target says it, and here it is you")
+	}
 }
 
 func judgeArgv(v engine.Value, add func(path, format string, args ...any)) {
@@ -161,7 +214,8 @@ func (k *Kind) Decode(operation string, r engine.Record) (steps.Operation, error
 	if operation != "exec" {
 		return nil, fmt.Errorf("exec has no operation %q", operation)
 	}
-	if problems := judge(r).Problems; len(problems) > 0 {
+	// Where it runs is not told here; Judge has looked at that.
+	if problems := judge(engine.Proposal{Params: r, On: "?"}).Problems; len(problems) > 0 {
 		return nil, problems[0]
 	}
 	p := params{Codes: []int64{0}}
@@ -172,5 +226,5 @@ func (k *Kind) Decode(operation string, r engine.Record) (steps.Operation, error
 		d := defaultKillAfter
 		p.KillAfter = &d
 	}
-	return &program{params: p, raw: r, yard: &k.yard}, nil
+	return &program{params: p, raw: r, kind: k}, nil
 }

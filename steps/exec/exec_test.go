@@ -12,9 +12,13 @@ import (
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
+	"github.com/handrail-dev/handrail/steps/docker"
 	"github.com/handrail-dev/handrail/steps/exec"
 	"github.com/handrail-dev/handrail/steps/steptest"
+	"github.com/handrail-dev/handrail/steps/steptest/servers"
 )
+
+func newKind() *exec.Kind { return exec.New(docker.New()) }
 
 // ledger is a file to which programs add one line for each time they ran.
 type ledger struct{ path string }
@@ -75,7 +79,43 @@ func TestContract(t *testing.T) {
 	fails.Name = "idempotent by the author's word"
 	fails.Params = engine.Record{"argv": engine.List{"sh", "-c", `echo ran > "$LEDGER"`}, "env": engine.Record{"LEDGER": l.path}}
 	fails.Class = engine.ClassIdempotent
-	steptest.Run(t, steptest.Suite{Kind: exec.New(), Cases: []steptest.Case{argv, shell, fails}})
+	steptest.Run(t, steptest.Suite{Kind: newKind(), Cases: []steptest.Case{argv, shell, fails, overSSH(t, argv), inContainer(t)}})
+}
+
+// overSSH is the same on another machine, which is this one.
+func overSSH(t *testing.T, c steptest.Case) steptest.Case {
+	c.Name = "over ssh"
+	c.Target = &steps.Target{Name: "box", Type: "ssh", Settings: servers.SSH(t).Settings()}
+	params := engine.Record{}
+	for name, v := range c.Params {
+		params[name] = v
+	}
+	delete(params, "dir") // of the machine there
+	c.Params = params
+	c.Bad = []steptest.Bad{
+		{Params: engine.Record{"argv": engine.List{"a"}, "container": "db-1"}, Path: "container"},
+		{Params: engine.Record{"argv": engine.List{"a"}, "user": "root"}, Path: "user"},
+	}
+	return c
+}
+
+// inContainer is a container of the test's own.
+func inContainer(t *testing.T) steptest.Case {
+	box := newBox(t)
+	return steptest.Case{
+		Operation: "exec", Name: "in a container", Target: &box.target,
+		Params: engine.Record{"argv": engine.List{"sh", "-c", `echo ran >> /tmp/ledger; echo "$PASSWORD"; cat`}, "container": box.name,
+			"user": "root", "dir": "/tmp", "codes": engine.List{int64(0)}, "kill_after": time.Second,
+			"env":   engine.Record{"PASSWORD": engine.NewSecret("PASSWORD", "hunter22-and-more")},
+			"stdin": engine.NewSecret("INPUT", "line one of a secret\nline two of a secret")},
+		Setup:       func(t testing.TB) { box.run(t, "rm -f /tmp/ledger") },
+		Fingerprint: func() string { return box.run(t, "cat /tmp/ledger 2>/dev/null || true") },
+		Effect:      func() int { return strings.Count(box.run(t, "cat /tmp/ledger 2>/dev/null || true"), "ran\n") },
+		Bad: []steptest.Bad{
+			{Params: engine.Record{"argv": engine.List{"a"}}, Path: ""},
+			{Params: engine.Record{"argv": engine.List{"a"}, "container": ""}, Path: ""},
+		},
+	}
 }
 
 // step is an attempt under test.
@@ -87,14 +127,14 @@ type step struct {
 
 func newStep(t testing.TB, params engine.Record) *step {
 	t.Helper()
-	op, err := exec.New().Decode("exec", params)
+	op, err := newKind().Decode("exec", params)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &step{op: op}
 	call := engine.Call{Step: "x", Kind: "exec", Operation: "exec", Class: engine.ClassUnrepeatable, Attempt: 1,
 		Token: fmt.Sprintf("run-%d/x", time.Now().UnixNano())}
-	s.env, s.rec = steptest.Env(t, exec.New(), call, steps.Target{}, steps.Full)
+	s.env, s.rec = steptest.Env(t, newKind(), call, steps.Target{}, steps.Full)
 	return s
 }
 

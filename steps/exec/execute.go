@@ -15,10 +15,7 @@ import (
 )
 
 // Execute runs the program to its end.
-func (p *program) Execute(ctx context.Context, env *steps.Env) engine.Outcome {
-	if env.Access != steps.Full {
-		return engine.Failure(errors.New("a dry-run starts no program"))
-	}
+func (p here) Execute(ctx context.Context, env *steps.Env) engine.Outcome {
 	cmd, err := p.command(env)
 	if err != nil {
 		return engine.Failure(err)
@@ -38,6 +35,11 @@ func (p *program) Execute(ctx context.Context, env *steps.Env) engine.Outcome {
 	said := p.listen(env)
 	cmd.Stdout, cmd.Stderr = said.stdout, said.stderr
 	ended, err := host.Run(ctx, cmd)
+	return p.concluded(ctx, env, ended, said, err)
+}
+
+// concluded is what came of running the program.
+func (p *program) concluded(ctx context.Context, env *steps.Env, ended host.Ended, said *said, err error) engine.Outcome {
 	said.flush()
 	var lost *host.LostError
 	switch {
@@ -45,13 +47,13 @@ func (p *program) Execute(ctx context.Context, env *steps.Env) engine.Outcome {
 		return engine.Outcome{Err: p.name() + ": " + err.Error(), Effect: engine.EffectUnknown, InDoubt: true,
 			Tail: said.both.String(), Evidence: []string{"it was started, and " + err.Error()}}
 	case err != nil:
-		return engine.Failure(err)
+		return failure(err)
 	}
 	return p.outcome(ctx, env, ended, said)
 }
 
 // command is what to run, but for its lock and its output.
-func (p *program) command(env *steps.Env) (host.Command, error) {
+func (p here) command(env *steps.Env) (host.Command, error) {
 	dir, err := p.dir(env)
 	if err != nil {
 		return host.Command{}, fmt.Errorf("%w; `dir` says where the program runs", err)
@@ -68,8 +70,8 @@ func (p *program) command(env *steps.Env) (host.Command, error) {
 
 // claim takes the lock of this attempt. When the author says that the program may be run again, one of
 // an attempt before that is still alive is waited for; nothing is started beside it.
-func (p *program) claim(ctx context.Context, env *steps.Env) (*host.Lease, error) {
-	folder, err := p.yard.Folder(env.Scratch)
+func (p here) claim(ctx context.Context, env *steps.Env) (*host.Lease, error) {
+	folder, err := p.kind.yard.Folder(env.Scratch)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +87,7 @@ func (p *program) claim(ctx context.Context, env *steps.Env) (*host.Lease, error
 	return lease, err
 }
 
-func (p *program) awaitEarlier(ctx context.Context, env *steps.Env, traces host.Traces) error {
+func (p here) awaitEarlier(ctx context.Context, env *steps.Env, traces host.Traces) error {
 	past, err := traces.Look(env.Call.Token, env.Call.Attempt)
 	if err != nil || past.Rebooted {
 		return err
@@ -115,10 +117,7 @@ func list(alive []host.Alive) string {
 
 // outcome says in words how the program ended.
 func (p *program) outcome(ctx context.Context, env *steps.Env, e host.Ended, said *said) engine.Outcome {
-	o := engine.Outcome{Tail: said.both.String(), Result: engine.Record{
-		"code": int64(e.Code), "stdout": said.out.String(), "stderr": said.err.String(),
-		"truncated": said.out.Cut() || said.err.Cut(),
-	}}
+	o := engine.Outcome{Tail: said.both.String(), Result: said.result(e.Code)}
 	if e.Left {
 		fmt.Fprintf(env.Output(), "handrail: something that %s left behind still holds its output open; it is not read any more\n", p.name())
 	}
@@ -189,6 +188,12 @@ func (p *program) listen(env *steps.Env) *said {
 	s.stdout = secrets.Writer(append(each{s.out}, log...))
 	s.stderr = secrets.Writer(append(each{s.err}, log...))
 	return s
+}
+
+// result is what a program brings back that has ended.
+func (s *said) result(code int) engine.Record {
+	return engine.Record{"code": int64(code), "stdout": s.out.String(), "stderr": s.err.String(),
+		"truncated": s.out.Cut() || s.err.Cut()}
 }
 
 func (s *said) flush() {

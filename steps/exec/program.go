@@ -2,6 +2,7 @@ package exec
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -19,8 +20,46 @@ import (
 type program struct {
 	params
 	raw  engine.Record
-	yard *host.Yard
+	kind *Kind
 }
+
+// place is where a program runs.
+type place interface {
+	steps.Operation
+	steps.Settler
+}
+
+// at is the program where it runs.
+func (p *program) at(env *steps.Env) place {
+	switch env.Target.Type {
+	case "":
+		return here{p}
+	case sshTarget:
+		return onSSH{p}
+	}
+	return inContainer{p}
+}
+
+// Preview says what would be started, and whether it could be. It starts nothing.
+func (p *program) Preview(ctx context.Context, env *steps.Env) (engine.Impact, error) {
+	return p.at(env).Preview(ctx, env)
+}
+
+// Execute runs the program to its end.
+func (p *program) Execute(ctx context.Context, env *steps.Env) engine.Outcome {
+	if env.Access != steps.Full {
+		return engine.Failure(errors.New("a dry-run starts no program"))
+	}
+	return p.at(env).Execute(ctx, env)
+}
+
+// Settle finds out what became of an attempt.
+func (p *program) Settle(ctx context.Context, env *steps.Env) engine.Settlement {
+	return p.at(env).Settle(ctx, env)
+}
+
+// here is a program that runs on this machine.
+type here struct{ *program }
 
 // argv is what is started.
 func (p *program) argv() []string {
@@ -100,15 +139,45 @@ func (p *program) secrets() *mask.Set {
 	return &s
 }
 
-// Preview says what would be started, and whether it could be. It starts nothing.
-func (p *program) Preview(_ context.Context, env *steps.Env) (engine.Impact, error) {
-	impact := engine.Impact{Standing: engine.StandingWould, Would: "run " + p.shown(), Risk: engine.RiskChanges}
+// inherited are the variables of the engine's environment that are passed on by name.
+func (p *program) inherited() []string {
+	var vars []string
+	for _, name := range p.InheritEnv {
+		if v, ok := os.LookupEnv(name); ok {
+			vars = append(vars, name+"="+v)
+		}
+	}
+	return vars
+}
+
+// handedOver are the variables that a program elsewhere gets, beside those that it finds there.
+func (p *program) handedOver() []string {
+	vars := p.inherited()
+	for _, name := range engine.Keys(p.Env) {
+		text, ok := engine.Reveal(p.Env[name])
+		if !ok {
+			text = engine.Text(p.Env[name])
+		}
+		vars = append(vars, name+"="+text)
+	}
+	return vars
+}
+
+// wouldRun is what there is to say of the program wherever it runs.
+func (p *program) wouldRun(where string) engine.Impact {
+	impact := engine.Impact{Standing: engine.StandingWould, Would: where + "run " + p.shown(), Risk: engine.RiskChanges}
 	if p.Shell != "" {
 		impact.Details = append(impact.Details, p.Shell)
 	}
 	if u, ok := engine.FirstUnknown(p.raw); ok {
 		impact.Why = "part of it is " + u.Error()
 	}
+	return impact
+}
+
+// Preview looks for the folder and the program.
+func (p here) Preview(_ context.Context, env *steps.Env) (engine.Impact, error) {
+	impact := p.wouldRun("")
 	dir, err := p.dir(env)
 	if _, later := p.raw["dir"].(engine.Unknown); later {
 		err = nil
@@ -127,6 +196,12 @@ func (p *program) Preview(_ context.Context, env *steps.Env) (engine.Impact, err
 			impact.Facts = append(impact.Facts, engine.Fact{Name: "program", Value: file})
 		}
 	}
+	p.addShown(&impact, env)
+	return impact, nil
+}
+
+// addShown adds what the step says itself, wherever the program runs.
+func (p *program) addShown(impact *engine.Impact, env *steps.Env) {
 	for _, name := range p.InheritEnv {
 		if _, ok := os.LookupEnv(name); !ok {
 			impact.Warnings = append(impact.Warnings, "the variable "+name+" is to be passed on, and is not set")
@@ -138,7 +213,6 @@ func (p *program) Preview(_ context.Context, env *steps.Env) (engine.Impact, err
 	if env.Call.Timeout == 0 {
 		impact.Warnings = append(impact.Warnings, "the step has no timeout: it waits for the program without end")
 	}
-	return impact, nil
 }
 
 // unlikely notes a reason why the program could not be started as things are now. An earlier step may

@@ -13,7 +13,7 @@ import (
 
 // Settle waits for what an attempt has started, as long as anything of it is alive, and says what is
 // known of its end. The exit code of a program that outlived its engine is known to nobody.
-func (p *program) Settle(ctx context.Context, env *steps.Env) engine.Settlement {
+func (p here) Settle(ctx context.Context, env *steps.Env) engine.Settlement {
 	// Looked at only: made ready for attempts, the traces of an earlier boot would not be told any more.
 	traces, err := host.TracesIn(env.Scratch)
 	if err != nil {
@@ -41,7 +41,7 @@ func notAsked(err error) engine.Settlement {
 }
 
 // seenToEnd: the engine was killed between the end of the program and its record in the journal.
-func (p *program) seenToEnd(code int) engine.Settlement {
+func (p here) seenToEnd(code int) engine.Settlement {
 	s := engine.Settlement{Dead: true, Evidence: []string{
 		fmt.Sprintf("%s ended with code %d; what it wrote is in the step's log, as far as it got there", p.name(), code)}}
 	if !slices.Contains(p.Codes, int64(code)) {
@@ -53,7 +53,7 @@ func (p *program) seenToEnd(code int) engine.Settlement {
 	return s
 }
 
-func (p *program) outlived(ctx context.Context, env *steps.Env, traces host.Traces, past host.Past) engine.Settlement {
+func (p here) outlived(ctx context.Context, env *steps.Env, traces host.Traces, past host.Past) engine.Settlement {
 	said := p.listen(env)
 	waited := false
 	say := p.sayWaiting(env)
@@ -78,14 +78,22 @@ func (p *program) outlived(ctx context.Context, env *steps.Env, traces host.Trac
 	} else {
 		s.Evidence = append(s.Evidence, who+" is not alive any more, nor is anything that it started; how it ended is not known")
 	}
-	if tail := said.both.String(); tail != "" {
-		lines := strings.Split(tail, "\n")
-		if len(lines) > 5 {
-			lines = lines[len(lines)-5:]
-		}
-		for _, line := range lines {
-			s.Evidence = append(s.Evidence, "it wrote: "+line)
-		}
-	}
+	s.Evidence = append(s.Evidence, lastLines(said)...)
 	return s
+}
+
+// lastLines are the last things that a program has written, as evidence.
+func lastLines(said *said) []string {
+	tail := said.both.String()
+	if tail == "" {
+		return nil
+	}
+	lines := strings.Split(tail, "\n")
+	if len(lines) > 5 {
+		lines = lines[len(lines)-5:]
+	}
+	for i, line := range lines {
+		lines[i] = "it wrote: " + line
+	}
+	return lines
 }

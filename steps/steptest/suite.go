@@ -144,7 +144,7 @@ func (b *bench) check(t *testing.T) {
 }
 
 func (b *bench) proposal(params engine.Record) engine.Proposal {
-	return engine.Proposal{Params: params, Target: b.c.Target.Type, Wipes: b.c.Wipes}
+	return engine.Proposal{Params: params, Target: b.c.Target.Type, On: b.c.Target.Name, Wipes: b.c.Wipes}
 }
 
 // class is what a crash may do to the effect of these parameters.

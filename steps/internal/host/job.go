@@ -23,8 +23,8 @@ type Job struct {
 	// Stdin is read to its end; nil: there is nothing to read. Run waits for a Read under way, so that
 	// of a Reader that may block for ever must end with the context.
 	Stdin io.Reader
-	// Stdout and Stderr are each written to from one goroutine at a time; nil: it is thrown away. An
-	// error of theirs ends the job.
+	// Stdout and Stderr are never written to at the same time, so that they may lead to the same place;
+	// nil: it is thrown away. An error of theirs ends the job.
 	Stdout, Stderr io.Writer
 	// KillAfter is how long the job may take to end after SIGTERM when ctx has ended; then SIGKILL.
 	KillAfter time.Duration

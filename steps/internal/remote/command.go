@@ -24,7 +24,6 @@ type Command struct {
 	Stderr    io.Writer
 	KillAfter time.Duration
 	Token     string
-	Attempt   int
 	// Noted records where the traces of the attempt are. It is called BEFORE the command is started, and
 	// must make it durable; an error of it leaves the command unstarted.
 	Noted func(Trace) error
@@ -89,7 +88,7 @@ func (c *Conn) prepare(ctx context.Context, cmd Command) (Trace, error) {
 		}
 	}
 	text := script(prepareText, given{
-		{"base", base}, {"key", hex.EncodeToString(sum[:16])}, {"number", strconv.Itoa(cmd.Attempt)},
+		{"base", base}, {"key", hex.EncodeToString(sum[:16])},
 		{"token", cmd.Token}, {"dir", cmd.Dir}, {"path", path}, {"program", cmd.Argv[0]}})
 	a, err := c.ask(ctx, streaming(text), io.MultiReader(strings.NewReader(text), strings.NewReader(cmd.Stdin)))
 	if err != nil {
@@ -99,8 +98,6 @@ func (c *Conn) prepare(ctx context.Context, cmd Command) (Trace, error) {
 	case 0:
 	case codeHeld:
 		return Trace{}, &HeldError{Who: strings.Split(a.errs, "\n")}
-	case codeMadeBefore:
-		return Trace{}, &HeldError{Who: []string{"this attempt, which was started before"}}
 	case codeNoDir:
 		return Trace{}, fmt.Errorf("the folder %s cannot be entered on %s; `dir` says where the program runs", cmd.Dir, c.Address())
 	case codeNoProgram:

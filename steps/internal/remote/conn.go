@@ -21,7 +21,7 @@ const (
 	// aliveEvery is how often a silent server is asked whether it is there, and how long it may take to
 	// answer.
 	aliveEvery = 15 * time.Second
-	// unreachableFor is how long a machine that is away is called again while a command runs there.
+	// unreachableFor is the patience with a machine that is away.
 	unreachableFor = time.Minute
 )
 
@@ -32,6 +32,7 @@ type Conn struct {
 	way      []login
 	access   steps.Access
 	slots    chan struct{}
+	patience time.Duration // for how long a machine that is away is called again while a command runs there
 
 	mu      sync.Mutex
 	link    *link
@@ -45,7 +46,7 @@ func Open(ctx context.Context, s Settings, access steps.Access) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{settings: s, way: way, access: access, slots: make(chan struct{}, maxSessions)}
+	c := &Conn{settings: s, way: way, access: access, slots: make(chan struct{}, maxSessions), patience: unreachableFor}
 	if _, err := c.connected(ctx); err != nil {
 		return nil, err
 	}

@@ -7,6 +7,8 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/handrail-dev/handrail/steps/internal/host"
@@ -27,9 +29,12 @@ type following struct {
 type counted struct {
 	to io.Writer
 	n  *int64
+	mu *sync.Mutex // shared by stdout and stderr, which come in two goroutines and may lead to one place
 }
 
 func (w counted) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	*w.n += int64(len(p))
 	if w.to != nil {
 		_, _ = w.to.Write(p) // what the writer thinks of it is not the command's fault
@@ -48,18 +53,19 @@ func (f *following) once(ctx context.Context, looks int) (code int, err error) {
 	}
 	text := script(followText, given{{"folder", f.trace.Folder}, {"token", f.trace.Token}, {"claim", claim}, {"looks", strconv.Itoa(looks)},
 		{"seen_out", strconv.FormatInt(f.seen[0], 10)}, {"seen_err", strconv.FormatInt(f.seen[1], 10)}})
-	return f.c.session(ctx, shell, strings.NewReader(text), counted{f.stdout, &f.seen[0]}, counted{f.stderr, &f.seen[1]})
+	var mu sync.Mutex
+	return f.c.session(ctx, shell, strings.NewReader(text), counted{f.stdout, &f.seen[0], &mu}, counted{f.stderr, &f.seen[1], &mu})
 }
 
 // toEnd follows until the attempt does not live any more, and says how it stands then. A machine that is
 // away is called again for a while.
 func (f *following) toEnd(ctx context.Context) (code int, err error) {
-	answered := time.Now()
+	var away time.Time // since when; zero: it answers
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		code, err = f.once(ctx, manyLooks)
 		switch {
 		case err == nil && code == codeAlive:
-			answered, pause = time.Now(), 50*time.Millisecond
+			away, pause = time.Time{}, 50*time.Millisecond
 			continue
 		case err == nil && code >= codeNoTraces && code <= codeRebooted:
 			return code, nil
@@ -67,8 +73,10 @@ func (f *following) toEnd(ctx context.Context) (code int, err error) {
 			return 0, fmt.Errorf("the shell on %s ends with code %d", f.c.Address(), code)
 		case ctx.Err() != nil:
 			return 0, context.Cause(ctx)
-		case !errors.Is(err, ErrUnreachable) || time.Since(answered) > unreachableFor:
+		case !errors.Is(err, ErrUnreachable) || !away.IsZero() && time.Since(away) > f.c.patience:
 			return 0, err
+		case away.IsZero():
+			away = time.Now()
 		}
 		if f.waiting != nil {
 			f.waiting(fmt.Sprintf("the connection to %s was lost; the command goes on there, and is looked for", f.c.Address()))
@@ -100,7 +108,7 @@ func (f *following) cut(ctx context.Context, killAfter time.Duration) (host.Ende
 		signal string
 		wait   time.Duration
 	}{{"TERM", killAfter}, {"KILL", 10 * time.Second}} {
-		limited, cancel := context.WithTimeout(after, try.wait+unreachableFor)
+		limited, cancel := context.WithTimeout(after, try.wait+f.c.patience)
 		err = f.signal(limited, try.signal)
 		cancel()
 		if err != nil {
@@ -116,7 +124,7 @@ func (f *following) cut(ctx context.Context, killAfter time.Duration) (host.Ende
 	if err != nil {
 		err = fmt.Errorf("it was to be ended (%w): %w", cause, err)
 	}
-	limited, cancel := context.WithTimeout(after, unreachableFor)
+	limited, cancel := context.WithTimeout(after, f.c.patience)
 	defer cancel()
 	return f.ended(limited, code, err, cause)
 }
@@ -155,7 +163,11 @@ func (f *following) ended(ctx context.Context, code int, err, cut error) (host.E
 		return lost("%w; its traces are in %s on %s", err, f.trace.Folder, f.c.Address())
 	}
 	f.c.forget(f.trace)
-	return host.Ended{Code: end.code, Cut: cut, Held: len(end.alive) > 0}, nil
+	e := host.Ended{Code: end.code, Cut: cut, Held: len(end.alive) > 0}
+	if cut != nil && e.Code > 128 {
+		e.Signal = syscall.Signal(e.Code - 128) // it is ours
+	}
+	return e, nil
 }
 
 func sayLost(code int, address string, t Trace) string {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -49,7 +51,8 @@ func (c Jobs) Run(ctx context.Context, j host.Job) (host.Ended, error) {
 	defer s.Close()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	s.Stdout, s.Stderr = host.EndingOn(j.Stdout, cancel), host.EndingOn(j.Stderr, cancel)
+	var mu sync.Mutex
+	s.Stdout, s.Stderr = oneAtATime{host.EndingOn(j.Stdout, cancel), &mu}, oneAtATime{host.EndingOn(j.Stderr, cancel), &mu}
 	to, err := s.StdinPipe()
 	if err != nil {
 		return host.Ended{}, err
@@ -73,6 +76,18 @@ func (c Jobs) Run(ctx context.Context, j host.Job) (host.Ended, error) {
 		_ = to.Close()
 	}
 	return c.await(ctx, k, s, waited, j.KillAfter)
+}
+
+// oneAtATime keeps those who share a lock from writing at the same time.
+type oneAtATime struct {
+	to io.Writer
+	mu *sync.Mutex
+}
+
+func (w oneAtATime) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.to.Write(p)
 }
 
 // look says whether the program is there, BEFORE anything is started: a code of 127 from a job could be

@@ -1,5 +1,5 @@
 # What the scripts of an attempt share. They run in any POSIX shell. $base is the folder of all traces,
-# $key stands for the token, $number is the attempt's; each attempt has a folder of its own.
+# $key stands for the token, and each attempt has a folder of its own below that.
 #
 #   boot     the boot in which the attempt was made; there before the rest
 #   starter  who is about to start the command: pid and start time

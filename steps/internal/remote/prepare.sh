@@ -1,5 +1,5 @@
 # prepare makes the folder of an attempt and takes in what the command reads. Nothing is started. What it
-# is given: base, key, number, token, dir, path, program.
+# is given: base, key, token, dir, path, program.
 main() {
   umask 077
   mkdir -p "$base/$key" || exit 10
@@ -14,11 +14,9 @@ main() {
       exit 11
     fi
   done
+  number=1
+  while [ -e "$base/$key/$number" ]; do number=$((number + 1)); done
   folder=$base/$key/$number
-  if [ -e "$folder" ]; then
-    [ -e "$folder/started" ] && exit 12
-    rm -rf "$folder" # it was never used
-  fi
   mkdir "$folder" || exit 10
   boot >"$folder/boot" || exit 10
   cd 2>/dev/null || cd /

@@ -48,7 +48,7 @@ func TestHostileValuesArriveAsTheyAre(t *testing.T) {
 	c := open(t, servers.SSH(t))
 	argv := append([]string{"printf", "%s\\0"}, hostile...)
 	var out, errs bytes.Buffer
-	e, err := c.Run(t.Context(), Command{Argv: argv, Stdout: &out, Stderr: &errs, Token: "run/'x' $y", Attempt: 1})
+	e, err := c.Run(t.Context(), Command{Argv: argv, Stdout: &out, Stderr: &errs, Token: "run/'x' $y"})
 	if err != nil || e.Code != 0 || out.String() != strings.Join(hostile, "\x00")+"\x00" {
 		t.Errorf("%+v %v\n%q\n%q", e, err, &out, &errs)
 	}
@@ -69,7 +69,7 @@ func TestACommandGetsItsInputFolderAndToken(t *testing.T) {
 	in := strings.Repeat("0123456789\x00", 200_000)
 	var noted []Trace
 	e, err := c.Run(t.Context(), Command{Argv: []string{"sh", "-c", `pwd; echo "$HANDRAIL_TOKEN $A" >&2; wc -c; exit 7`}, Dir: "/usr", Env: []string{"A=b"},
-		Stdin: in, Stdout: &out, Stderr: &errs, Token: "run/x", Attempt: 1, Noted: func(t Trace) error { noted = append(noted, t); return nil }})
+		Stdin: in, Stdout: &out, Stderr: &errs, Token: "run/x", Noted: func(t Trace) error { noted = append(noted, t); return nil }})
 	if err != nil || e.Code != 7 || e.Held || out.String() != "/usr\n2200000\n" || errs.String() != "run/x b\n" {
 		t.Errorf("%+v %v %q %q", e, err, &out, &errs)
 	}
@@ -86,7 +86,7 @@ func TestWhatCannotBeStartedHasNoEffect(t *testing.T) {
 		`a variable named "A-B" cannot be handed over`:     {Argv: []string{"true"}, Env: []string{"A-B=x"}},
 		"the disk is full":                                 {Argv: []string{"true"}, Noted: func(Trace) error { return errors.New("the disk is full") }},
 	} {
-		cmd.Token, cmd.Attempt = "run/"+want, 1
+		cmd.Token = "run/" + want
 		var lost *host.LostError
 		if _, err := c.Run(t.Context(), cmd); err == nil || errors.As(err, &lost) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
@@ -103,7 +103,7 @@ func TestACutEndsAllOfACommand(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		var out notingWriter
 		out.on = func() { cancel(errors.New("enough")) }
-		e, err := c.Run(ctx, Command{Argv: []string{"sh", "-c", text}, Stdout: &out, Token: "run/" + name, Attempt: 1, KillAfter: time.Second})
+		e, err := c.Run(ctx, Command{Argv: []string{"sh", "-c", text}, Stdout: &out, Token: "run/" + name, KillAfter: time.Second})
 		if err != nil || e.Cut == nil || e.Cut.Error() != "enough" || e.Code <= 128 || e.Held {
 			t.Errorf("%s: %+v %v", name, e, err)
 		}
@@ -141,7 +141,7 @@ func TestACommandOutlivesItsServer(t *testing.T) {
 	}
 	var waited int
 	text := `i=0; while [ $i -lt 40 ]; do echo "line $i of what it writes"; i=$((i+1)); sleep 0.05; done; exit 5`
-	e, err := c.Run(t.Context(), Command{Argv: []string{"sh", "-c", text}, Stdout: &out, Token: "run/x", Attempt: 1, Waiting: func(string) { waited++ }})
+	e, err := c.Run(t.Context(), Command{Argv: []string{"sh", "-c", text}, Stdout: &out, Token: "run/x", Waiting: func(string) { waited++ }})
 	<-killed
 	if err != nil || e.Code != 5 || waited == 0 {
 		t.Errorf("%+v %v, waited %d times", e, err, waited)
@@ -223,7 +223,7 @@ func TestAHostKeyThatHasChangedStopsEverything(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	// Nor does a connection that was there before find its way to it.
-	if _, err := c.Run(t.Context(), Command{Argv: []string{"true"}, Token: "run/x", Attempt: 1}); err == nil || !strings.Contains(err.Error(), "HAS CHANGED") {
+	if _, err := c.Run(t.Context(), Command{Argv: []string{"true"}, Token: "run/x"}); err == nil || !strings.Contains(err.Error(), "HAS CHANGED") {
 		t.Errorf("%v", err)
 	}
 }
@@ -279,7 +279,7 @@ func TestADryRunOpensNoSession(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if _, err := c.Run(t.Context(), Command{Argv: []string{"true"}, Token: "run/x", Attempt: 1}); !errors.Is(err, errReadOnly) {
+	if _, err := c.Run(t.Context(), Command{Argv: []string{"true"}, Token: "run/x"}); !errors.Is(err, errReadOnly) {
 		t.Error(err)
 	}
 	if _, err := (Jobs{c}).Run(t.Context(), host.Job{Argv: []string{"true"}}); !errors.Is(err, errReadOnly) {
@@ -297,7 +297,7 @@ func TestHalfOfAScriptDoesNothing(t *testing.T) {
 	dir := t.TempDir()
 	for name, whole := range map[string]string{
 		"start":   script(startText, given{{"folder", dir}, {"token", "x"}, {"command", "touch " + dir + "/effect"}, {"keeper", libText + keeperText}}),
-		"prepare": script(prepareText, given{{"base", dir}, {"key", "k"}, {"number", "1"}, {"token", "x"}, {"dir", ""}, {"path", ""}, {"program", "true"}}),
+		"prepare": script(prepareText, given{{"base", dir}, {"key", "k"}, {"token", "x"}, {"dir", ""}, {"path", ""}, {"program", "true"}}),
 	} {
 		for cut := 0; cut < len(whole)-1; cut += 101 {
 			cmd := exec.Command("/bin/sh", "-c", `eval "$(cat)"`)

@@ -31,7 +31,6 @@ var (
 const (
 	codeNoFolder      = 10
 	codeHeld          = 11
-	codeMadeBefore    = 12
 	codeNoDir         = 13
 	codeNoProgram     = 14
 	codeGone          = 20 // by start: the folder is not there

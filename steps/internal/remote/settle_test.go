@@ -2,20 +2,23 @@ package remote
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/handrail-dev/handrail/steps/internal/host"
 	"github.com/handrail-dev/handrail/steps/steptest/servers"
 )
 
 // cutOff leaves an attempt as an engine does that was killed: prepared, and, if it is said, started.
 func cutOff(t *testing.T, c *Conn, token, text string, started bool) Trace {
 	t.Helper()
-	cmd := Command{Argv: []string{"sh", "-c", text}, Token: token, Attempt: 1, Stdin: "what it reads"}
+	cmd := Command{Argv: []string{"sh", "-c", text}, Token: token, Stdin: "what it reads"}
 	trace, err := c.prepare(t.Context(), cmd)
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +72,7 @@ func TestWhatWasNeverStartedNeverWillBe(t *testing.T) {
 func TestACommandIsStartedOnce(t *testing.T) {
 	s := servers.SSH(t)
 	c := open(t, s)
-	cmd := Command{Argv: []string{"sh", "-c", "echo x >> " + s.Traces() + "/ledger"}, Token: "run/x", Attempt: 1}
+	cmd := Command{Argv: []string{"sh", "-c", "echo x >> " + s.Traces() + "/ledger"}, Token: "run/x"}
 	trace := cutOff(t, c, "run/x", "", false)
 	startIt(t, c, trace, cmd)
 	if err := c.start(t.Context(), trace, "echo x >> "+s.Traces()+"/ledger"); err == nil {
@@ -77,9 +80,6 @@ func TestACommandIsStartedOnce(t *testing.T) {
 	}
 	if p, _, _, _ := settled(t, c, trace); !p.Ended || p.Code != 0 {
 		t.Errorf("%+v", p)
-	}
-	if _, err := c.Run(t.Context(), cmd); err == nil {
-		t.Error("the attempt is made again")
 	}
 	if b, err := os.ReadFile(s.Traces() + "/ledger"); err != nil || string(b) != "x\n" {
 		t.Errorf("%q %v", b, err)
@@ -97,7 +97,7 @@ func TestAnOrphanIsWaitedForAndItsEndAndOutputAreKnown(t *testing.T) {
 	s.Kill()
 	s.Restart()
 	c := open(t, s)
-	if _, err := c.prepare(t.Context(), Command{Argv: []string{"true"}, Token: "run/x", Attempt: 2}); err == nil || !strings.Contains(err.Error(), "still alive of an earlier attempt: sh (pid ") {
+	if _, err := c.prepare(t.Context(), Command{Argv: []string{"true"}, Token: "run/x"}); err == nil || !strings.Contains(err.Error(), "still alive of an earlier attempt: sh (pid ") {
 		t.Errorf("another attempt beside it: %v", err)
 	}
 	go func() {
@@ -186,10 +186,42 @@ func TestAnotherBootIsNoProofOfAnything(t *testing.T) {
 func TestTracesThatAreGoneAreNotTakenForNone(t *testing.T) {
 	c := open(t, servers.SSH(t))
 	trace := cutOff(t, c, "run/x", "true", true)
+	if p, _, _, _ := settled(t, c, trace); !p.Ended { // so that its keeper writes nothing any more
+		t.Fatalf("%+v", p)
+	}
 	if err := os.RemoveAll(trace.Folder); err != nil {
 		t.Fatal(err)
 	}
 	if p, _, _, _ := settled(t, c, trace); p.NeverStarted || p.Ended || p.Dead || !strings.Contains(p.Evidence, "are gone") {
 		t.Errorf("%+v", p)
+	}
+}
+
+func TestACommandWhoseMachineStaysAwayIsInDoubtAndIsFoundLater(t *testing.T) {
+	s := servers.SSH(t)
+	away := open(t, s)
+	away.patience = 200 * time.Millisecond
+	gate := filepath.Join(t.TempDir(), "gate")
+	if err := syscall.Mkfifo(gate, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var trace Trace
+	out := &notingWriter{on: s.Kill}
+	_, err := away.Run(t.Context(), Command{Argv: []string{"sh", "-c", "echo before; read x <" + gate + "; echo the end"}, Stdout: out, Token: "run/x",
+		Noted: func(t Trace) error { trace = t; return nil }})
+	var lost *host.LostError
+	if !errors.As(err, &lost) || !strings.Contains(err.Error(), "no ssh server answers") || !strings.Contains(err.Error(), "its traces are in "+trace.Folder) {
+		t.Errorf("%v", err)
+	}
+	s.Restart()
+	f, err := os.OpenFile(gate, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if p, out, _, _ := settled(t, open(t, s), trace); !p.Ended || p.Code != 0 || out != "before\nthe end\n" {
+		t.Errorf("%+v %q", p, out)
 	}
 }
