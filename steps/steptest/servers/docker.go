@@ -12,6 +12,9 @@ import (
 // Image is present on the engine that [Docker] names: a small Unix with sh, sleep and their like.
 const Image = "handrail-test/base:1"
 
+// RedisImage is present there, too: a redis-server, and the same small Unix.
+const RedisImage = "handrail-test/redis:1"
+
 // Docker gives the settings of a `docker` target on the test engine.
 func Docker(t testing.TB) engine.Record {
 	t.Helper()

@@ -69,6 +69,15 @@ func RedisClusterOf(t testing.TB, masters, replicas int, args ...string) *RedisC
 		must(t, s.ask().Do(ctx, "CLUSTER", "REPLICATE", c.ID(i%masters)))
 	}
 	c.Until("the cluster is whole", c.Whole)
+	c.Until("every node sees the replicas as such", func() bool {
+		for _, s := range c.Nodes {
+			text := fmt.Sprint(s.ask().Do(ctx, "CLUSTER", "NODES").Val())
+			if strings.Count(text, "slave ") != masters*replicas {
+				return false
+			}
+		}
+		return true
+	})
 	c.Until("the replicas follow", func() bool {
 		for _, s := range c.Nodes[masters:] {
 			if !strings.Contains(s.ask().Info(ctx, "replication").Val(), "master_link_status:up") {
