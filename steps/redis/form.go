@@ -124,8 +124,25 @@ func (o *create) begin(ctx context.Context, env *steps.Env) (*forming, []*site, 
 	if f.shares, err = shares(f.addresses, int(o.Replicas)); err != nil {
 		return nil, nil, err
 	}
-	sites, err := c.sites(ctx, f.addresses)
+	if env.Access != steps.Full {
+		sites, err := c.sites(ctx, f.addresses)
+		return f, sites, err
+	}
+	sites, err := c.answering(ctx, f.addresses)
 	return f, sites, err
+}
+
+// answering waits for nodes that have only just been started.
+func (c *Conn) answering(ctx context.Context, addresses []string) ([]*site, error) {
+	within, stop := context.WithTimeout(ctx, c.patience())
+	defer stop()
+	for {
+		sites, err := c.sites(within, addresses)
+		var f *fault
+		if err == nil || !errors.As(err, &f) || !f.transient() || pause(within, asking) != nil {
+			return sites, err
+		}
+	}
 }
 
 // clusterOf is the connection of a step that needs a cluster.
