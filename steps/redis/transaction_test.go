@@ -271,7 +271,7 @@ func TestBusyServerIsWaitedFor(t *testing.T) {
 func TestClientKilledInTheMiddleOfAScript(t *testing.T) {
 	w := newWorld(t)
 	done := make(chan engine.Outcome, 1)
-	go func() { done <- w.execute(call("script", busy(1000))) }()
+	go func() { done <- w.execute(call("script", busy(5000))) }()
 	killer := w.server.Client()
 	if err := killer.Ping(t.Context()).Err(); err != nil {
 		t.Fatal(err)
