@@ -239,3 +239,44 @@ func TestStaleEngineThatMovesChangesNothing(t *testing.T) {
 		}
 	})
 }
+
+// TestArchiveThatIsKilledGoesOnAndProves: the shipped playbook, with kill -9 in the middle of its move.
+func TestArchiveThatIsKilledGoesOnAndProves(t *testing.T) {
+	settings := servers.MySQL(t)
+	g := newGround(t)
+	db := servers.Open(t, settings)
+	g.target("db", "mysql", settings)
+	schema, err := os.ReadFile("../../examples/numbering/schema.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range []string{string(schema), `INSERT INTO document_numbering_audit_logs (operation, old_value, timestamp)
+		SELECT 'OLD', seq, NOW() - INTERVAL 3 YEAR FROM seq_1_to_2000`, "INSERT INTO document_numbering_audit_logs (operation) VALUES ('NEW'), ('NEW')"} {
+		if _, err := db.ExecContext(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	archived := func() (n int) {
+		_ = db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM document_numbering_audit_logs_archive").Scan(&n) // it may not be there yet
+		return n
+	}
+	l := (&moveGround{ground: g}).process("run", "--yes", "audit-log-archive", "-i", "folder="+g.dir, "-i", "batch=10", "-i", "pause=5ms")
+	eventually(t, "rows arrive", func() bool { return archived() >= 300 })
+	_ = l.Process.Signal(syscall.SIGKILL)
+	_ = l.Wait() // how it ended is in its state
+	if n := archived(); n >= 2000 || n%10 != 0 {
+		t.Fatalf("%d rows arrived", n)
+	}
+	g.handrail("resume", g.last()).is(0)
+	var left, both int
+	if err := db.QueryRowContext(t.Context(), `SELECT (SELECT COUNT(*) FROM document_numbering_audit_logs),
+		(SELECT COUNT(*) FROM document_numbering_audit_logs l JOIN document_numbering_audit_logs_archive b ON b.id = l.id)`).Scan(&left, &both); err != nil {
+		t.Fatal(err)
+	}
+	if archived() != 2000 || left != 2 || both != 0 {
+		t.Errorf("%d rows in the archive, %d in the log, %d in both", archived(), left, both)
+	}
+	if files, _ := filepath.Glob(filepath.Join(g.dir, "audit-archive-*.csv")); len(files) != 1 {
+		t.Errorf("%d files", len(files))
+	}
+}

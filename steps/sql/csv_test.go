@@ -32,6 +32,9 @@ func TestAnExportedFile(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", text, want)
 	}
 	sum := sha256.Sum256(text)
+	if _, err := os.Stat(file + ".sha256"); err == nil {
+		t.Error("a checksum file was written that nobody asked for")
+	}
 	if r["count"] != int64(5) || r["bytes"] != int64(len(text)) || r["sha256"] != hex.EncodeToString(sum[:]) || r["file"] != file {
 		t.Errorf("result %v", r)
 	}

@@ -17,6 +17,8 @@ import (
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
+	"github.com/handrail-dev/handrail/steps/internal/disk"
+	"github.com/handrail-dev/handrail/steps/internal/proof"
 	"github.com/handrail-dev/handrail/steps/sql/statement"
 )
 
@@ -27,6 +29,7 @@ type export struct {
 	header bool
 	null   string
 	comma  string
+	sum    bool
 }
 
 func oneCharacter(s string) bool {
@@ -51,7 +54,7 @@ func decodeExport(params engine.Record) (steps.Operation, error) {
 	if p.To == "" && params["to"] == "" {
 		return nil, engine.Problem{Path: "to", Message: "names no file"}
 	}
-	x := &export{query: query{text: p.Export, all: argsOf(params)}, to: string(p.To), header: true, null: `\N`, comma: p.Comma}
+	x := &export{query: query{text: p.Export, all: argsOf(params)}, to: string(p.To), header: true, null: `\N`, comma: p.Comma, sum: p.Sum}
 	if p.Header != nil {
 		x.header = *p.Header
 	}
@@ -150,10 +153,41 @@ func (x *export) write(ctx context.Context, env *steps.Env, s *session, e entry,
 	if err != nil {
 		return nil, err
 	}
-	if err := publish(f, part, file); err != nil {
+	sum := hex.EncodeToString(out.sum.Sum(nil))
+	if x.sum {
+		err = writeSum(env, file, sum)
+	}
+	if err == nil {
+		err = publish(f, part, file)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("export to %s: %w", file, err)
 	}
-	return engine.Record{"file": file, "count": out.count, "bytes": int64(out.bytes), "sha256": hex.EncodeToString(out.sum.Sum(nil))}, nil
+	return engine.Record{"file": file, "count": out.count, "bytes": int64(out.bytes), "sha256": sum}, nil
+}
+
+// writeSum writes the checksum file of a file that does not have its name yet: a file must not be there
+// without it, or beside that of an older one.
+func writeSum(env *steps.Env, file, sum string) error {
+	w, err := disk.ForChanges(env.Access)
+	if err != nil {
+		return err
+	}
+	d, err := w.Draft(file+proof.SumSuffix, engine.Digest(env.Call.Token)[:12], 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(d, "%s  %s\n", sum, filepath.Base(file))
+	if err == nil {
+		err = d.Sync()
+	}
+	if err == nil {
+		err = d.Publish()
+	}
+	if err != nil {
+		return errors.Join(err, d.Discard())
+	}
+	return nil
 }
 
 // publish makes the file durable BEFORE it gets its name, and the name durable AFTER.

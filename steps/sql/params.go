@@ -39,5 +39,6 @@ type exportParams struct {
 	To     steps.Path              `param:"to" need:"yes" doc:"the file; its folder must be there"`
 	Header *bool                   `param:"header" default:"true" doc:"the first line has the names of the columns"`
 	Null   *string                 `param:"null" default:"\\N" doc:"how NULL is written"`
+	Sum    bool                    `param:"checksum" default:"false" doc:"NAME.sha256 is written beside it, as sha256sum does, so that the file can be proved later"`
 	Comma  string                  `param:"comma" default:"," doc:"the one character between two fields"`
 }
