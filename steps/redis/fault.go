@@ -94,6 +94,8 @@ func (f *fault) sentence() string {
 		return said
 	case f.reach == notSent && errors.As(f.cause, &dial) && dial.Op == "dial":
 		return fmt.Sprintf("cannot be reached; nothing was sent; check the address, and that the server runs (%v)", dial.Err)
+	case f.reach == notSent && errors.Is(f.cause, context.DeadlineExceeded):
+		return "no connection within its timeout; nothing was sent; check that the server runs and answers"
 	case f.reach == notSent:
 		return fmt.Sprintf("no connection; nothing was sent (%s)", said)
 	case errors.Is(f.cause, context.Canceled):

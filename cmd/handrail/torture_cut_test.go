@@ -1,0 +1,140 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"testing"
+
+	"github.com/handrail-dev/handrail/engine"
+	"github.com/handrail-dev/handrail/internal/torture"
+	"github.com/handrail-dev/handrail/steps/steptest/servers"
+)
+
+// cutting is a playbook with one effect on one server, with a proxy in front of that server.
+type cutting struct {
+	g      *ground
+	cutter *torture.Cutter
+	// awayEvery: how often the server stays out of reach AFTER the cut; otherwise it can be reached again at once.
+	awayEvery int
+	// count asks the server itself how often the effect of a run happened.
+	count func(key string) int
+}
+
+// TestConnectionsCutAfterEveryByte cuts the connection to a database after byte N, one way and the other, then
+// lets it be, resumes the run until it is done, and asks the database how often the effect happened.
+func TestConnectionsCutAfterEveryByte(t *testing.T) {
+	t.Run("mysql", func(t *testing.T) { mysqlCutting(t).everyByte(t) })
+	t.Run("redis", func(t *testing.T) { redisCutting(t).everyByte(t) })
+}
+
+func mysqlCutting(t *testing.T) *cutting {
+	g := newGround(t)
+	settings := servers.MySQL(t)
+	db := servers.Open(t, settings)
+	if _, err := db.ExecContext(t.Context(), "CREATE TABLE ledger (k VARCHAR(64)) ENGINE=InnoDB"); err != nil {
+		t.Fatal(err)
+	}
+	address, _ := settings["address"].(string)
+	c := &cutting{g: g, cutter: torture.NewCutter(t, address), awayEvery: 2}
+	behind := engine.Record{}
+	for k, v := range settings {
+		behind[k] = v
+	}
+	behind["address"] = c.cutter.Addr
+	g.target("db", "mysql", behind)
+	g.playbook("once", `inputs: {key: {type: string, description: the effect}}
+targets: {db: mysql}
+steps:
+  - id: put
+    sql: {args: {k: "${{ inputs.key }}"}, transaction: [{exec: "INSERT INTO ledger (k) VALUES (:k)", expect: affected == 1}]}
+`)
+	c.count = func(key string) (n int) {
+		if err := db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM ledger WHERE k = ?", key).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	return c
+}
+
+func redisCutting(t *testing.T) *cutting {
+	g, s := newGround(t), servers.Redis(t)
+	c := &cutting{g: g, cutter: torture.NewCutter(t, s.Addr), awayEvery: 20}
+	g.target("db", "redis", engine.Record{"address": c.cutter.Addr, "timeout": "2s"})
+	g.playbook("once", `inputs: {key: {type: string, description: the effect}}
+targets: {db: redis}
+steps:
+  - {id: put, redis: {transaction: [[RPUSH, "${{ inputs.key }}", x]]}}
+`)
+	c.count = func(key string) int { return int(s.Client().LLen(t.Context(), key).Val()) }
+	return c
+}
+
+// everyByte tries every N, or as many as this way of testing has time for.
+func (c *cutting) everyByte(t *testing.T) {
+	c.once(t, "whole", torture.ToServer, 0)
+	tried, lost := 0, 0
+	for _, way := range []torture.Direction{torture.ToServer, torture.ToClient} {
+		c.cutter.Heal()
+		c.g.handrail("run", "--yes", "once", "-i", "key=measure-"+strconv.Itoa(int(way))).is(0)
+		all, chunks := c.cutter.Passed(way)
+		for _, n := range where(t, all, chunks) {
+			tried++
+			if c.once(t, fmt.Sprintf("%d-%d", way, n), way, n) {
+				lost++
+			}
+		}
+	}
+	torture.Figure(t, 4, "%d cuts, %d of them before the run had ended, every effect once", tried, lost)
+}
+
+// where are the bytes after which is cut: all of them, or those about packets' ends, and all of the last.
+func where(t *testing.T, all int, chunks []int) []int {
+	light, last := 40, 0
+	switch torture.How(t) {
+	case torture.Light:
+	case torture.CI:
+		light, last = 0, 600
+	case torture.Full:
+		last = all
+	}
+	ends := map[int]bool{}
+	for _, end := range chunks {
+		ends[end], ends[end-1], ends[end+1] = true, true, true
+	}
+	var out []int
+	for n := 1; n <= all; n++ {
+		if all-n < last || light == 0 && ends[n] || light > 0 && (n*light/all != (n-1)*light/all || n == all) {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// once runs with a cut, and goes on without; it tells whether the cut was felt.
+func (c *cutting) once(t *testing.T, key string, way torture.Direction, n int) bool {
+	t.Helper()
+	c.cutter.CutAfter(way, n, n%c.awayEvery == 0)
+	first := c.g.handrail("run", "--yes", "once", "-i", "key="+key)
+	run := c.g.last()
+	felt := first.code != 0
+	c.cutter.Heal()
+	code := first.code
+	for try := 0; code != 0; try++ {
+		if try == 5 {
+			t.Fatalf("%d bytes %s: the run does not come to an end", n, way)
+		}
+		if code == 3 { // in doubt: a person looks at the target
+			word := "not-done"
+			if c.count(key) > 0 {
+				word = "done"
+			}
+			c.g.handrail("resolve", run, "put", word, "--because", "I looked").is(0)
+		}
+		code = c.g.handrail("resume", run).code
+	}
+	if got := c.count(key); got != 1 {
+		t.Errorf("%d bytes %s: the effect happened %d times", n, way, got)
+	}
+	return felt
+}

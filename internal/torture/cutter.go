@@ -1,0 +1,168 @@
+package torture
+
+import (
+	"context"
+	"net"
+	"sync"
+	"testing"
+)
+
+// Direction is the way that bytes go through a Cutter.
+type Direction int
+
+// The directions.
+const (
+	ToServer Direction = iota
+	ToClient
+)
+
+func (d Direction) String() string { return [...]string{"to the server", "to the client"}[d] }
+
+// Cutter stands between the engine and a server, and cuts every connection once a given number of bytes has
+// gone one way. What was sent before the cut arrives; what would have come after it does not.
+type Cutter struct {
+	Addr string // where the engine finds it
+
+	server string
+	mu     sync.Mutex
+	passed [2]int // since Heal or CutAfter, by direction
+	chunks [2][]int
+	way    Direction
+	after  int  // 0: nothing is cut
+	away   bool // AFTER the cut nobody gets through until Heal
+	cut    bool
+	open   map[net.Conn]bool
+	closed bool
+	done   sync.WaitGroup
+}
+
+// NewCutter listens in front of a server until the test ends.
+func NewCutter(t testing.TB, server string) *Cutter {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &Cutter{Addr: l.Addr().String(), server: server, open: map[net.Conn]bool{}}
+	c.done.Go(func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.done.Go(func() { c.serve(client) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		c.mu.Lock()
+		c.closed = true
+		c.mu.Unlock()
+		c.closeAll()
+		c.done.Wait()
+	})
+	return c
+}
+
+// CutAfter cuts all connections when n bytes have gone this way from now on; n is counted from 1. With away
+// the server then stays out of reach until Heal; without, new connections reach it.
+func (c *Cutter) CutAfter(way Direction, n int, away bool) { c.set(way, n, away) }
+
+// Heal lets everything through, and begins to count anew.
+func (c *Cutter) Heal() { c.set(ToServer, 0, false) }
+
+func (c *Cutter) set(way Direction, n int, away bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.way, c.after, c.away, c.cut = way, n, away, false
+	c.passed, c.chunks = [2]int{}, [2][]int{}
+}
+
+// Passed is how many bytes have gone this way since Heal or CutAfter; Chunks is where one that was sent at once ended.
+func (c *Cutter) Passed(way Direction) (bytes int, chunks []int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.passed[way], append([]int(nil), c.chunks[way]...)
+}
+
+func (c *Cutter) serve(client net.Conn) {
+	server, err := new(net.Dialer).DialContext(context.Background(), "tcp", c.server)
+	if err != nil {
+		_ = client.Close()
+		return
+	}
+	if !c.keep(client, server) {
+		return
+	}
+	var both sync.WaitGroup
+	both.Go(func() { c.copy(ToServer, server, client) })
+	both.Go(func() { c.copy(ToClient, client, server) })
+	both.Wait()
+	c.mu.Lock()
+	delete(c.open, client)
+	delete(c.open, server)
+	c.mu.Unlock()
+}
+
+// keep remembers a pair of connections, unless there are to be none.
+func (c *Cutter) keep(conns ...net.Conn) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, conn := range conns {
+		if c.cut || c.closed {
+			_ = conn.Close()
+			continue
+		}
+		c.open[conn] = true
+	}
+	return !c.cut && !c.closed
+}
+
+func (c *Cutter) copy(way Direction, to, from net.Conn) {
+	defer func() {
+		_ = to.Close()
+		_ = from.Close()
+	}()
+	buf := make([]byte, 16<<10)
+	for {
+		n, err := from.Read(buf)
+		if n > 0 {
+			pass, cut := c.admit(way, n)
+			if _, err := to.Write(buf[:pass]); err != nil {
+				return
+			}
+			if cut {
+				c.closeAll()
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// admit says how many of n bytes may pass, and whether that was the last.
+func (c *Cutter) admit(way Direction, n int) (pass int, cut bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cut {
+		return 0, true
+	}
+	pass = n
+	if c.after > 0 && way == c.way && c.passed[way]+n >= c.after {
+		pass, cut = c.after-c.passed[way], true
+		c.after, c.cut = 0, c.away
+	}
+	c.passed[way] += pass
+	c.chunks[way] = append(c.chunks[way], c.passed[way])
+	return pass, cut
+}
+
+func (c *Cutter) closeAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for conn := range c.open {
+		_ = conn.Close()
+	}
+}
