@@ -18,6 +18,12 @@ demo: ## a plan, a run, kill -9, the resume and the proof; needs Go and nothing 
 test: ## everything: format, vet, lint, import rules, all tests on real servers with -race
 	@scripts/test
 
+torture: ## the crash tests of docs/reliability.md, at length; HANDRAIL_TORTURE=full for days
+	@scripts/torture
+
+mutants: ## remove each sync, marker, lock and check, one at a time: the tests must notice
+	@$(GO) run ./internal/mutants
+
 lint: ## gofmt, go vet, golangci-lint
 	@scripts/lint
 
@@ -35,4 +41,4 @@ servers: ## bring up the servers that the tests ask
 servers-down: ## stop them
 	@scripts/servers down
 
-.PHONY: help build demo test lint bench docs servers servers-down
+.PHONY: help build demo test torture mutants lint bench docs servers servers-down

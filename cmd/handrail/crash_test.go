@@ -18,6 +18,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/handrail-dev/handrail/engine"
+	"github.com/handrail-dev/handrail/internal/torture"
 	"github.com/handrail-dev/handrail/steps/steptest/servers"
 )
 
@@ -188,6 +189,16 @@ func (s *stand) show(state, run string) shown {
 // count asks each target how often its effect happened.
 func (s *stand) count(key, container string) map[string]int {
 	s.t.Helper()
+	got := s.counts(key)
+	if s.maria != nil {
+		got["container"] = strings.Count(s.dockerCLI("logs", container), "started") - 1
+	}
+	return got
+}
+
+// counts asks those that are quick to answer.
+func (s *stand) counts(key string) map[string]int {
+	s.t.Helper()
 	got := s.countInFiles(key)
 	if s.maria == nil {
 		return got
@@ -198,7 +209,6 @@ func (s *stand) count(key, container string) map[string]int {
 		s.t.Fatal(err)
 	}
 	got["queue"] = int(n)
-	got["container"] = strings.Count(s.dockerCLI("logs", container), "started") - 1
 	return got
 }
 
@@ -259,8 +269,20 @@ func (s *stand) untilDone(state, run, key, container string, second int) {
 // targets, and again in its recovery; the targets' own ledgers are asked how often each effect happened.
 func TestACrashAtEveryPointLosesAndRepeatsNothing(t *testing.T) {
 	s := newStand(t)
+	kills, points := 0, 0
+	for pass := 0; pass == 0 || kills < torture.Times(t, 0, 0, 50_000) && !t.Failed(); pass++ {
+		n, passed := s.everyPoint(pass)
+		kills, points = kills+n, passed
+	}
+	torture.Figure(t, 1, "%d points, %d kills, 0 lost, 0 twice", points, kills)
+}
+
+// everyPoint kills a run at each of its points, and its recovery at another.
+func (s *stand) everyPoint(pass int) (kills, points int) {
+	t := s.t
+	t.Helper()
 	for point := 1; ; point++ {
-		key := "k" + strconv.Itoa(point)
+		key := fmt.Sprintf("k%d-%d", pass, point)
 		container := s.container(key)
 		state := filepath.Join(s.dir, "state-"+key)
 		code, killed, _, stderr := s.handrail(state, point, "run", "./crash.yaml", "--env", "./here.yaml", "--yes", "-i", "key="+key, "-i", "container="+container)
@@ -273,7 +295,8 @@ func TestACrashAtEveryPointLosesAndRepeatsNothing(t *testing.T) {
 				t.Fatalf("point %d: %v runs, %v", point, len(runs), err)
 			}
 			began := time.Now()
-			s.untilDone(state, runs[0].Name(), key, container, point%11)
+			kills++
+			s.untilDone(state, runs[0].Name(), key, container, (point+pass*7)%(11+pass%5))
 			t.Logf("point %d recovered in %s", point, time.Since(began))
 		}
 		for id, n := range s.count(key, container) {
@@ -286,8 +309,7 @@ func TestACrashAtEveryPointLosesAndRepeatsNothing(t *testing.T) {
 			if point < 30 {
 				t.Errorf("the run passed only %d points", point)
 			}
-			t.Logf("%d points", point-1)
-			return
+			return kills, point - 1
 		}
 	}
 }
