@@ -31,7 +31,6 @@ func BenchmarkSelectOneBare(b *testing.B) {
 func BenchmarkTransaction(b *testing.B) {
 	g := ground{target: targetOf(servers.MySQL(b))}
 	g.db = servers.Open(b, g.target.Settings)
-	g.mysql = true
 	g.stock(b)
 	s := g.step(b, "exec", exec("UPDATE stock SET n = n + 1 WHERE id = 1")).prepare()
 	token, i := s.env.Call.Token, 0

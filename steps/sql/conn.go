@@ -50,12 +50,14 @@ func (*Kind) Connect(ctx context.Context, target steps.Target, access steps.Acce
 	var made driver.Connector
 	var err error
 	switch target.Type {
-	case "mysql":
+	case typeMySQL:
 		made, err = c.openMySQL(ctx, target.Settings)
-	case "sqlite":
+	case typePostgres:
+		made, err = c.openPostgres(target.Settings)
+	case typeSQLite:
 		made, err = c.openSQLite(target.Settings)
 	default:
-		return nil, fmt.Errorf("target %s is of type %s, and sql steps act on mysql and sqlite", target.Name, target.Type)
+		return nil, fmt.Errorf("target %s is of type %s, and sql steps act on mysql, postgres and sqlite", target.Name, target.Type)
 	}
 	if err != nil {
 		var p engine.Problem

@@ -137,6 +137,9 @@ func (n *counter) doubtsOf(name statement.Name, f tableFacts, cascades []string,
 	if f.leaky {
 		warnings = append(warnings, fmt.Sprintf("table %s is of engine %s, which keeps no transactions: a failure may leave a part of the change", name, f.engine))
 	}
+	if f.volatile {
+		warnings = append(warnings, fmt.Sprintf("table %s is unlogged: a crash of the server empties it, also of what was committed", name))
+	}
 	if f.view {
 		doubts = append(doubts, name.String()+" is a view")
 	}
@@ -201,9 +204,12 @@ func (n *counter) ofQuery(ctx context.Context, st *statement.Statement, piece st
 // ofChange counts the rows that the WHERE of an UPDATE or DELETE finds.
 func (n *counter) ofChange(ctx context.Context, st *statement.Statement, change *statement.Change, v values) (engine.Figure, error) {
 	var all rendered
-	for _, piece := range []statement.Span{change.Target, change.Where, change.Limit} {
+	for i, piece := range []statement.Span{change.Target, change.From, change.Where, change.Limit} {
 		if piece.Empty() {
 			continue
+		}
+		if i == 1 {
+			all.text += ","
 		}
 		r, err := n.c.render(ctx, n.c, st, piece, v)
 		if err != nil {
@@ -253,7 +259,7 @@ func (n *counter) ask(ctx context.Context, r, plain rendered) (engine.Figure, er
 	case errors.As(err, &no):
 		f.Why = no.why
 		return f, nil
-	case is(err, stopped) && ctx.Err() == nil && n.c.d.holds():
+	case is(err, stopped) && ctx.Err() == nil && n.c.holds():
 		return n.estimate(ctx, plain)
 	case is(err, absentFault) && n.blurred != "":
 		f.Why = n.blurred + " before it may make the table"
@@ -283,7 +289,7 @@ func (n *counter) estimate(ctx context.Context, r rendered) (engine.Figure, erro
 	rows, _ := plan["rows"].(engine.List)
 	for _, row := range rows {
 		rec, _ := row.(engine.Record)
-		if x, ok := rec["rows"].(int64); ok {
+		if x, ok := n.c.d.estimate(rec); ok {
 			f.Value, f.Certainty = max(f.Value, x), engine.FigureEstimate
 			f.Why += "; this is what its optimizer expects to look at"
 		}

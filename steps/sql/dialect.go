@@ -3,6 +3,7 @@ package sql
 import (
 	"context"
 	"database/sql/driver"
+	"strings"
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps/sql/statement"
@@ -20,20 +21,31 @@ type dialect interface {
 	value(typ string, v any) (engine.Value, error)
 	// csv is a value as it stands in an exported file.
 	csv(typ string, v engine.Value) string
-	// answer says whether err is the server's own answer, and if so fills in what it means.
+	// answer says whether err is the server's own answer, and if so fills in what it means. An answer with
+	// which the server ended the connection is none: it has a sentence, and what was sent stays unknown.
 	answer(err error, f *fault) bool
 
 	// greet prepares a new connection, and gives the server's number for it.
 	greet(ctx context.Context, raw driver.Conn, readOnly bool) (id int64, err error)
-	// holds says that a statement goes on at the server when its client is gone, so that it has to be
-	// killed, and waited for by a session lock.
-	holds() bool
-	// ddlRollsBack: a rollback takes back CREATE TABLE and its like, which is therefore transactional.
+	// keeper is what a server is asked at which a statement goes on when its client is gone, so that it has
+	// to be killed, and waited for by a session lock; nil: it ends with its client.
+	keeper() keeper
+	// ddlRollsBack: a rollback takes back CREATE TABLE and its like, which is therefore transactional, and
+	// nothing commits by itself.
 	ddlRollsBack() bool
 	// begin starts a transaction that is going to write.
 	begin() string
 	forUpdate() string
 
+	// own is a statement of this package, whose arguments are written "?", as the server wants them.
+	own(text string) string
+	// token is a token as the table of markers holds it.
+	token(t string) any
+	// keepFirst stands behind an INSERT that is to change nothing where the row is there; empty: the server
+	// answers with an error then, and goes on with the transaction.
+	keepFirst() string
+	// estimate is how many rows a row of EXPLAIN expects.
+	estimate(plan engine.Record) (int64, bool)
 	// markerTable is the statement that creates the table of markers under a quoted name.
 	markerTable(name string) string
 	// current is the database that names without one belong to.
@@ -54,6 +66,20 @@ type dialect interface {
 	mayMark(ctx context.Context, q queryer, database string) (no string, err error)
 }
 
+// keeper are the statements by which sessions are told apart, waited for and ended.
+type keeper interface {
+	// lock takes the session lock of a token: 1 when it is had. waits: the server waits for it itself, for
+	// a moment.
+	lock(token string) (text string, waits bool)
+	unlock(token string) string
+	// holder is the connection that has the lock.
+	holder(token string) string
+	// running tells of a connection for how many seconds it has been doing what.
+	running(id int64) string
+	// stop ends what a connection is doing, or the connection itself.
+	stop(id int64, connection bool) string
+}
+
 // queryer reads rows. Conn and session are ones.
 type queryer interface {
 	rows(ctx context.Context, doing, text string, args ...any) ([][]any, error)
@@ -63,18 +89,20 @@ type queryer interface {
 type tableFacts struct {
 	there    bool
 	view     bool
+	schema   string // where it is, if not where it was looked for
 	engine   string
 	leaky    bool     // it keeps no transactions
+	volatile bool     // a crash of the server empties it
 	rows     int64    // an estimate; -1: not known
 	triggers []string // event and name: "UPDATE audit_t"
 }
 
-// triggersOn are the triggers of an event.
+// triggersOn are the triggers of an event; MERGE may be any.
 func (t tableFacts) triggersOn(event string) []string {
 	var out []string
 	for _, g := range t.triggers {
-		if len(g) > len(event) && g[:len(event)] == event {
-			out = append(out, g[len(event)+1:])
+		if on, name, _ := strings.Cut(g, " "); on == event || event == "MERGE" {
+			out = append(out, name)
 		}
 	}
 	return out

@@ -41,7 +41,7 @@ func operationOf(r engine.Record) string {
 
 func TestADryRunSendsOnlyReads(t *testing.T) {
 	settings := servers.PrivateMySQL(t, "--general-log=1", "--log-output=TABLE").Settings()
-	g := ground{target: targetOf(settings), db: servers.Open(t, settings), mysql: true}
+	g := ground{target: targetOf(settings), db: servers.Open(t, settings)}
 	g.stock(t)
 	g.must(t, "CREATE PROCEDURE p() UPDATE stock SET n = 0", "CREATE SEQUENCE s",
 		"CREATE FUNCTION writes() RETURNS INT BEGIN UPDATE stock SET n = 0; RETURN 1; END")

@@ -82,8 +82,11 @@ func (t *change) entries(c *Conn) ([]entry, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %s%w", c.where, prefix(src.path), err)
 		}
+		if st.Class.Never != "" {
+			return nil, fmt.Errorf("%s: %s%s", c.where, prefix(src.path), st.Class.Never)
+		}
 		out[i] = entry{st: st, path: src.path, query: src.query, args: src.args, as: src.as, expect: src.expect}
-		if said := unfit(st.Class, src.query); said != "" && !t.one && !(c.d.ddlRollsBack() && st.Class.Sort == statement.Defines) {
+		if said := unfit(st.Class, src.query, c.d.ddlRollsBack()); said != "" && !t.one {
 			return nil, fmt.Errorf("%s: %s%s", c.where, prefix(src.path), said)
 		}
 	}

@@ -2,6 +2,7 @@ package sql
 
 import (
 	"context"
+	"crypto/tls"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -92,6 +93,7 @@ func (c *Conn) faultOf(doing string, err error) error {
 		f.reach, f.said = notSent, no.why
 	case c.d.answer(err, f):
 		f.reach = refused
+	case f.said != "": // the server has ended the connection, and what was sent on it may have happened
 	case errors.Is(err, driver.ErrBadConn):
 		f.reach, f.said = notSent, "the connection was gone; nothing was sent"
 	case errors.As(err, &dial) && dial.Op == "dial":
@@ -105,6 +107,25 @@ func (c *Conn) faultOf(doing string, err error) error {
 		f.said = fmt.Sprintf("the connection was lost before the answer was there (%v)", err)
 	}
 	return f
+}
+
+// untrusted says what is wrong with the TLS of a server, or with that of this side.
+func untrusted(err error, f *fault) bool {
+	var verify *tls.CertificateVerificationError
+	var alert tls.AlertError
+	var remote *net.OpError
+	switch {
+	case errors.As(err, &verify):
+		f.said = fmt.Sprintf("its TLS certificate is not to be trusted; check `tls` in the target's settings (%v)", verify.Err)
+	case errors.As(err, &alert):
+		f.said = fmt.Sprintf("the two sides do not agree on TLS; check `tls` in the target's settings (%v)", alert)
+	case errors.As(err, &remote) && remote.Op == "remote error":
+		f.said = fmt.Sprintf("it does not accept the TLS of this side; check `cert` and `key` under `tls` in the target's settings (%v)", remote.Err)
+	default:
+		return false
+	}
+	f.sort = earlyFault
+	return true
 }
 
 // failure is the outcome of an error that left no effect.

@@ -24,7 +24,7 @@ func TestMistakesAreSaidInOneSentence(t *testing.T) {
 			settings[k] = x
 		}
 		settings[name] = v
-		return ground{target: steps.Target{Name: "db", Type: "mysql", Settings: settings}, db: g.db, mysql: true}
+		return ground{target: steps.Target{Name: "db", Type: "mysql", Settings: settings}, db: g.db}
 	}
 	for _, c := range []struct {
 		name string
@@ -106,6 +106,6 @@ func TestMistakesWithSQLite(t *testing.T) {
 	}
 	g := sqliteGround(t)
 	failed(t, g.step(t, "query", query("SELECT * FROM nowhere")).do(), engine.EffectNone, "no such table: nowhere")
-	g = ground{target: steps.Target{Name: "x", Type: "postgres"}}
-	failed(t, g.step(t, "query", query("SELECT 1")).do(), engine.EffectNone, "of type postgres")
+	g = ground{target: steps.Target{Name: "x", Type: "redis"}}
+	failed(t, g.step(t, "query", query("SELECT 1")).do(), engine.EffectNone, "of type redis")
 }

@@ -9,16 +9,35 @@ import (
 	"github.com/handrail-dev/handrail/steps/sql/statement"
 )
 
-// A playbook is judged BEFORE it is known which server it is for, so its statements are read in the
-// grammar Any. What the server's own grammar says is asked again when the step is prepared.
+// Where a playbook does not say what its target is, its statements are read in the grammar Any. What the
+// server's own grammar says is asked again when the step is prepared.
+
+// grammarOf is the grammar of a type of target.
+func grammarOf(target string) statement.Grammar {
+	switch target {
+	case typeMySQL:
+		return statement.MySQL
+	case typeSQLite:
+		return statement.SQLite
+	case typePostgres:
+		return statement.Postgres
+	}
+	return statement.Any
+}
+
+// takesBackDDL: a rollback takes back CREATE TABLE and its like.
+func takesBackDDL(target string) bool { return target == typeSQLite || target == typePostgres }
 
 // readText reads a statement of the parameters.
-func readText(params engine.Record, key, path string) (*statement.Statement, []engine.Problem) {
+func readText(g statement.Grammar, params engine.Record, key, path string) (*statement.Statement, []engine.Problem) {
 	text, ok := params[key].(string)
 	if !ok {
 		return nil, nil // it is missing or of a wrong type, which the loader says
 	}
-	st, err := statement.Parse(statement.Any, text)
+	st, err := statement.Parse(g, text)
+	if err == nil && st.Class.Never != "" {
+		err = statement.Error{Message: st.Class.Never}
+	}
 	if err != nil {
 		return nil, []engine.Problem{problemOf(path, err)}
 	}
@@ -144,38 +163,38 @@ func controlSaid(verb string) string {
 	return verb + " has no place here: Handrail begins and ends transactions itself; write the statements under `transaction:`"
 }
 
-func judgeQuery(params engine.Record) engine.Judgement { return judgeReading(params, "query") }
+func judgeQuery(p engine.Proposal) engine.Judgement { return judgeReading(p, "query") }
 
-func judgeReading(params engine.Record, key string) engine.Judgement {
-	st, problems := readText(params, key, key)
+func judgeReading(p engine.Proposal, key string) engine.Judgement {
+	st, problems := readText(grammarOf(p.Target), p.Params, key, key)
 	if st == nil {
 		return engine.Judgement{Problems: problems}
 	}
 	j, _ := reading(st.Class, key)
 	asked := use{st: st, path: key}
 	j.Remarks = asked.remarks()
-	j.Problems = append(j.Problems, checkArgs(params["args"], asked)...)
+	j.Problems = append(j.Problems, checkArgs(p.Params["args"], asked)...)
 	return j
 }
 
 // judgeExport: the file is written anew, so only what the query may do besides reading matters.
-func judgeExport(params engine.Record) engine.Judgement {
-	j := judgeReading(params, "export")
+func judgeExport(p engine.Proposal) engine.Judgement {
+	j := judgeReading(p, "export")
 	if j.Class == engine.ClassRead {
 		j.Class, j.Risk = engine.ClassIdempotent, engine.RiskChanges
 	}
-	if text, ok := params["comma"].(string); ok && !oneCharacter(text) {
+	if text, ok := p.Params["comma"].(string); ok && !oneCharacter(text) {
 		j.Problems = append(j.Problems, commaProblem())
 	}
 	return j
 }
 
-func judgeExec(params engine.Record) engine.Judgement {
-	st, problems := readText(params, "exec", "exec")
+func judgeExec(p engine.Proposal) engine.Judgement {
+	st, problems := readText(grammarOf(p.Target), p.Params, "exec", "exec")
 	if st == nil {
 		return engine.Judgement{Problems: problems}
 	}
-	j := engine.Judgement{Class: classOf(st.Class), Risk: riskOf(st.Class)}
+	j := engine.Judgement{Class: classOf(st.Class, takesBackDDL(p.Target)), Risk: riskOf(st.Class)}
 	switch st.Class.Sort {
 	case statement.Reads:
 		j.Problems = append(j.Problems, engine.Problem{Path: "exec", Message: st.Class.Verb + " only reads; write it under `query:`"})
@@ -185,25 +204,29 @@ func judgeExec(params engine.Record) engine.Judgement {
 	}
 	sent := use{st: st, path: "exec"}
 	j.Remarks = sent.remarks()
-	j.Problems = append(j.Problems, checkArgs(params["args"], sent)...)
+	j.Problems = append(j.Problems, checkArgs(p.Params["args"], sent)...)
 	return j
 }
 
 // classOf is what a crash may do to a statement that is carried out by itself.
-func classOf(c statement.Class) engine.Class {
+func classOf(c statement.Class, takesBackDDL bool) engine.Class {
 	switch c.Sort {
 	case statement.Reads:
 		return engine.ClassRead
 	case statement.Writes, statement.Calls:
 		return engine.ClassTransactional
-	case statement.Session, statement.Defines, statement.Commits, statement.Control, statement.Other:
+	case statement.Defines:
+		if takesBackDDL {
+			return engine.ClassTransactional
+		}
+	case statement.Session, statement.Commits, statement.Control, statement.Other:
 	}
 	return engine.ClassUnrepeatable
 }
 
-func judgeTransaction(params engine.Record) engine.Judgement {
+func judgeTransaction(p engine.Proposal) engine.Judgement {
 	j := engine.Judgement{Class: engine.ClassTransactional, Risk: engine.RiskReads}
-	list, ok := params["transaction"].(engine.List)
+	list, ok := p.Params["transaction"].(engine.List)
 	if !ok {
 		return engine.Judgement{}
 	}
@@ -218,7 +241,7 @@ func judgeTransaction(params engine.Record) engine.Judgement {
 		if !ok {
 			continue
 		}
-		u, problems := judgeEntry(r, path)
+		u, problems := judgeEntry(r, path, p.Target)
 		j.Problems = append(j.Problems, problems...)
 		if u != nil {
 			uses = append(uses, *u)
@@ -233,13 +256,13 @@ func judgeTransaction(params engine.Record) engine.Judgement {
 	}
 	j.Remarks = remarksOf(uses...)
 	if len(uses) == len(list) {
-		j.Problems = append(j.Problems, checkArgs(params["args"], uses...)...)
+		j.Problems = append(j.Problems, checkArgs(p.Params["args"], uses...)...)
 	}
 	return j
 }
 
 // judgeEntry judges one statement of a transaction.
-func judgeEntry(r engine.Record, path string) (*use, []engine.Problem) {
+func judgeEntry(r engine.Record, path, target string) (*use, []engine.Problem) {
 	key := "exec"
 	if _, ok := r["query"]; ok {
 		key = "query"
@@ -249,20 +272,28 @@ func judgeEntry(r engine.Record, path string) (*use, []engine.Problem) {
 	} else if _, ok := r["exec"]; !ok {
 		return nil, []engine.Problem{{Path: path, Message: "an entry has `query` or `exec`"}}
 	}
-	st, problems := readText(r, key, path+"."+key)
+	st, problems := readText(grammarOf(target), r, key, path+"."+key)
 	if st == nil {
 		return nil, problems
 	}
-	if said := unfit(st.Class, key == "query"); said != "" {
+	if said := unfit(st.Class, key == "query", takesBackDDL(target)); said != "" {
 		problems = append(problems, engine.Problem{Path: path + "." + key, Message: said})
 	}
 	return &use{st: st, path: path + "." + key, argsPath: path + ".args", own: r["args"]}, problems
 }
 
 // unfit is why a statement cannot be an entry of a transaction; empty: it can.
-func unfit(c statement.Class, query bool) string {
+func unfit(c statement.Class, query, takesBackDDL bool) string {
 	switch c.Sort {
 	case statement.Defines, statement.Commits:
+		switch {
+		case c.Alone:
+			return c.Verb + " is refused inside of a transaction; make it a step of its own, with `exec:`"
+		case c.Sort == statement.Defines && takesBackDDL && query:
+			return c.Verb + " brings no rows; write it under `exec:`"
+		case c.Sort == statement.Defines && takesBackDDL:
+			return ""
+		}
 		return c.Verb + " commits what came before it, so it cannot be part of a transaction; make it a step of its own, with `exec:`"
 	case statement.Control:
 		return controlSaid(c.Verb)
@@ -285,13 +316,14 @@ func unfit(c statement.Class, query bool) string {
 	return ""
 }
 
-func judgeScript(params engine.Record) engine.Judgement {
-	text, ok := params["script"].(string)
+func judgeScript(p engine.Proposal) engine.Judgement {
+	text, ok := p.Params["script"].(string)
 	if !ok {
 		return engine.Judgement{}
 	}
 	j := engine.Judgement{Class: engine.ClassTransactional, Risk: engine.RiskReads}
-	parts, err := statement.Split(statement.Any, text)
+	g := grammarOf(p.Target)
+	parts, err := statement.Split(g, text)
 	if err != nil {
 		return engine.Judgement{Problems: []engine.Problem{problemOf("script", err)}}
 	}
@@ -299,34 +331,37 @@ func judgeScript(params engine.Record) engine.Judgement {
 		j.Problems = append(j.Problems, engine.Problem{Path: "script", Message: "there is no statement in it"})
 	}
 	var uses []use
-	for _, p := range parts {
-		st, err := statement.Parse(statement.Any, p.Text)
+	for _, part := range parts {
+		st, err := statement.Parse(g, part.Text)
+		if err == nil && st.Class.Never != "" {
+			err = statement.Error{Message: st.Class.Never}
+		}
 		if err != nil {
 			bad := problemOf("script", err)
-			bad.Offset += p.Start
+			bad.Offset += part.Start
 			j.Problems = append(j.Problems, bad)
 			continue
 		}
 		if st.Class.Sort == statement.Control {
-			j.Problems = append(j.Problems, engine.Problem{Path: "script", Offset: p.Start, Message: controlSaid(st.Class.Verb)})
+			j.Problems = append(j.Problems, engine.Problem{Path: "script", Offset: part.Start, Message: controlSaid(st.Class.Verb)})
 		}
-		if scriptClass(st.Class) == engine.ClassUnrepeatable {
+		if scriptClass(st.Class, takesBackDDL(p.Target)) == engine.ClassUnrepeatable {
 			j.Class = engine.ClassUnrepeatable
 		}
 		j.Risk = max(j.Risk, riskOf(st.Class))
-		uses = append(uses, use{st: st, path: "script", offset: p.Start})
+		uses = append(uses, use{st: st, path: "script", offset: part.Start})
 	}
 	j.Remarks = remarksOf(uses...)
 	if len(uses) == len(parts) {
-		j.Problems = append(j.Problems, checkArgs(params["args"], uses...)...)
+		j.Problems = append(j.Problems, checkArgs(p.Params["args"], uses...)...)
 	}
 	return j
 }
 
 // scriptClass: what concerns the connection only is done again by a script that goes on.
-func scriptClass(c statement.Class) engine.Class {
+func scriptClass(c statement.Class, takesBackDDL bool) engine.Class {
 	if c.Sort == statement.Session {
 		return engine.ClassRead
 	}
-	return classOf(c)
+	return classOf(c, takesBackDDL)
 }

@@ -7,6 +7,13 @@ import (
 	"github.com/handrail-dev/handrail/steps"
 )
 
+// The types of target.
+const (
+	typeMySQL    = "mysql"
+	typeSQLite   = "sqlite"
+	typePostgres = "postgres"
+)
+
 // Kind is the step kind `sql`.
 type Kind struct{}
 
@@ -23,13 +30,20 @@ func (*Kind) Define() engine.Kind {
 			"database that is written. Rows of tables come back with their types: decimals are exact, times are times, TIME is a duration, BIT an integer.",
 		Targets: []engine.TargetType{
 			{
-				Name:     "mysql",
+				Name:     typeMySQL,
 				Doc:      "A MySQL, MariaDB or TiDB server.",
 				Settings: steps.Params[mysqlSettings](),
 				Example:  `{mysql: {address: "127.0.0.1:3306", user: ops, password: "${{ secrets.DB_PASSWORD }}", database: numbering}}`,
 			},
 			{
-				Name:     "sqlite",
+				Name: typePostgres,
+				Doc: "A PostgreSQL server. A step holds on to its session, so the address must not be one of a pooler that gives each transaction " +
+					"another session (pgbouncer with pool_mode = transaction): take its session pool, or the server itself.",
+				Settings: steps.Params[postgresSettings](),
+				Example:  `{postgres: {address: "127.0.0.1:5432", user: ops, password: "${{ secrets.DB_PASSWORD }}", database: ledger}}`,
+			},
+			{
+				Name:     typeSQLite,
 				Doc:      "An SQLite database file. Foreign keys are enforced.",
 				Settings: steps.Params[sqliteSettings](),
 				Example:  `{sqlite: {file: ./numbering.db}}`,
@@ -103,27 +117,27 @@ func operations() []engine.Operation {
 		{
 			Name: "query", Key: "query", Class: engine.ClassUnrepeatable, Risk: engine.RiskDestroys,
 			Doc:    "Reads rows. A statement that is known to read is of class read; one that calls functions that are not known to read is unrepeatable, unless the author says `effect: read`.",
-			Params: steps.Params[queryParams](), Result: rowsResult(), Judge: engine.ByParams(judgeQuery),
+			Params: steps.Params[queryParams](), Result: rowsResult(), Judge: judgeQuery,
 			Example: `{id: usage, sql: {query: "SELECT max_value FROM configs WHERE type = :type", args: {type: COR}}, expect: "len(rows) == 1"}`,
 		},
 		{
 			Name: "exec", Key: "exec", Class: engine.ClassUnrepeatable, Risk: engine.RiskDestroys, ExpectInside: true, Prepares: true,
 			Doc:    "Carries out one statement. INSERT, UPDATE, DELETE and CALL are transactional, and `expect` is asked BEFORE they are committed; what commits by itself, such as DDL, is unrepeatable.",
-			Params: steps.Params[execParams](), Result: execResult(), Judge: engine.ByParams(judgeExec),
+			Params: steps.Params[execParams](), Result: execResult(), Judge: judgeExec,
 			Example: `{id: raise, sql: {exec: "UPDATE configs SET max_value = :max WHERE type = :type", args: {max: 100, type: COR}}, expect: "affected == 1"}`,
 		},
 		{
 			Name: "transaction", Key: "transaction", Class: engine.ClassTransactional, Risk: engine.RiskDestroys, ExpectInside: true, Prepares: true,
 			Doc: "Carries out several statements that are committed together or not at all. Each entry has `query` or `exec`, and may have `args`, " +
 				"`expect`, which is asked BEFORE anything is committed, and `as`: the name under which later entries see its result.",
-			Params: transactionShape(), Result: transactionResult(), Judge: engine.ByParams(judgeTransaction),
+			Params: transactionShape(), Result: transactionResult(), Judge: judgeTransaction,
 			Example: `{id: raise, sql: {transaction: [{query: "SELECT max_value FROM configs WHERE id = 1 FOR UPDATE", as: old}, {exec: "UPDATE configs SET max_value = max_value * 10 WHERE id = 1", expect: "affected == 1"}]}}`,
 		},
 		{
 			Name: "script", Key: "script", Class: engine.ClassUnrepeatable, Risk: engine.RiskDestroys, Prepares: true,
 			Doc: "Carries out the statements of a script, one after the other on one connection, each committed by itself. DELIMITER works as in the mysql " +
 				"client. Each statement leaves a marker, so a script that was cut off goes on where it stopped, and one that failed is not done again from its beginning.",
-			Params: steps.Params[scriptParams](), Judge: engine.ByParams(judgeScript),
+			Params: steps.Params[scriptParams](), Judge: judgeScript,
 			Result: engine.RecordOf(result("statements", engine.TypeInteger, "statements of the script, those that were done before included"),
 				result("affected", engine.TypeInteger, "the sum over the statements")),
 			Example: `{id: schema, sql: {script: "CREATE TABLE IF NOT EXISTS a (id INT); INSERT INTO a VALUES (1);"}}`,
@@ -132,7 +146,7 @@ func operations() []engine.Operation {
 			Name: "export", Key: "export", Class: engine.ClassUnrepeatable, Risk: engine.RiskDestroys,
 			Doc: "Writes the rows of a query to a CSV file, however many. The file appears under its name only when it is complete and on disk; " +
 				"a file that was there before is replaced. NULL is written without quotes as `null` says, bytes in hexadecimal; text that reads like NULL is in quotes.",
-			Params: steps.Params[exportParams](), Judge: engine.ByParams(judgeExport),
+			Params: steps.Params[exportParams](), Judge: judgeExport,
 			Result: engine.RecordOf(result("file", engine.TypePath, "the file"), result("count", engine.TypeInteger, "rows, the line with the names not counted"),
 				result("bytes", engine.TypeInteger, "the file's length"), result("sha256", engine.TypeText, "the file's SHA-256, in hexadecimal")),
 			Example: `{id: audit, sql: {export: "SELECT * FROM audit WHERE at >= :from", args: {from: "2025-01-01"}, to: audit-2025.csv}}`,

@@ -78,6 +78,12 @@ func (r *relay) cutSoFar() int {
 	return r.cut
 }
 
+func (r *relay) letNobodyIn() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.shut = true
+}
+
 func (r *relay) letIn() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -376,7 +382,7 @@ func TestAnOrphanOfATransactionIsEndedBeforeItIsJudged(t *testing.T) {
 func TestAServerThatIsKilled(t *testing.T) {
 	server := servers.PrivateMySQL(t)
 	settings := server.Settings()
-	g := ground{target: targetOf(settings), db: servers.Open(t, settings), mysql: true}
+	g := ground{target: targetOf(settings), db: servers.Open(t, settings)}
 	g.stock(t)
 	s := g.step(t, "exec", exec("UPDATE stock SET n = n + 1 WHERE SLEEP(30) = 0")).prepare().patience(time.Second)
 	gone := make(chan engine.Outcome)

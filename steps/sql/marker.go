@@ -59,10 +59,7 @@ func (m *markers) key() any {
 		end := hex.EncodeToString(sum[:])
 		t = t[:maxToken-len(end)-1] + "~" + end
 	}
-	if m.c.d.holds() {
-		return []byte(t) // the column holds bytes, so that "a" and "a " and "A" are three tokens
-	}
-	return t
+	return m.c.d.token(t)
 }
 
 func markerTime() string { return time.Now().UTC().Format("2006-01-02 15:04:05.000000") }
@@ -73,7 +70,7 @@ func (m *markers) read(ctx context.Context, s *session) (marker, error) {
 }
 
 func (m *markers) readWith(ctx context.Context, s *session, suffix string) (marker, error) {
-	rows, err := s.rows(ctx, "read the marker of this step", "SELECT state, epoch, result FROM "+m.table+" WHERE token = ?"+suffix, m.key())
+	rows, err := s.rows(ctx, "read the marker of this step", m.c.d.own("SELECT state, epoch, result FROM "+m.table+" WHERE token = ?"+suffix), m.key())
 	if is(err, absentFault) {
 		return marker{}, nil
 	}
@@ -94,13 +91,12 @@ type found struct {
 // begin writes the marker, state begun, as the first thing of a transaction. A row that is there
 // already says what was before. note is kept in it, to tell this attempt's row from an older one's.
 func (m *markers) begin(ctx context.Context, s *session, note string, again bool) found {
-	_, err := s.exec(ctx, "write the marker of this step", "INSERT INTO "+m.table+" (token, epoch, state, result, at) VALUES (?, ?, ?, ?, ?)",
-		m.key(), int64(m.epoch), string(stateBegun), note, markerTime())
-	if err == nil {
-		return found{}
-	}
-	if !is(err, doubleFault) {
+	there, err := m.insert(ctx, s, "write the marker of this step", stateBegun, note)
+	if err != nil {
 		return found{broken: err}
+	}
+	if !there {
+		return found{}
 	}
 	old, err := m.readWith(ctx, s, m.c.d.forUpdate())
 	switch {
@@ -120,9 +116,23 @@ func (m *markers) begin(ctx context.Context, s *session, note string, again bool
 	return found{}
 }
 
+// insert writes the row, and says whether there was one.
+func (m *markers) insert(ctx context.Context, s *session, doing string, as state, result any) (there bool, err error) {
+	done, err := s.exec(ctx, doing, m.c.d.own("INSERT INTO "+m.table+" (token, epoch, state, result, at) VALUES (?, ?, ?, ?, ?)"+m.c.d.keepFirst()),
+		m.key(), int64(m.epoch), string(as), result, markerTime())
+	if is(err, doubleFault) {
+		return true, nil
+	}
+	if err != nil || m.c.d.keepFirst() == "" {
+		return false, err
+	}
+	n, err := done.RowsAffected()
+	return n == 0, err
+}
+
 // set changes the marker's state, if it is the one that is expected and of no newer epoch.
 func (m *markers) set(ctx context.Context, s *session, to state, result string, from state) error {
-	done, err := s.exec(ctx, "write the marker of this step", "UPDATE "+m.table+" SET state = ?, epoch = ?, result = ?, at = ? WHERE token = ? AND state = ? AND epoch <= ?",
+	done, err := s.exec(ctx, "write the marker of this step", m.c.d.own("UPDATE "+m.table+" SET state = ?, epoch = ?, result = ?, at = ? WHERE token = ? AND state = ? AND epoch <= ?"),
 		string(to), int64(m.epoch), result, markerTime(), m.key(), string(from), int64(m.epoch))
 	if err != nil {
 		return err
@@ -143,9 +153,8 @@ func (m *markers) set(ctx context.Context, s *session, to state, result string, 
 // fence leaves a row where there was none, so that an older engine that is only paused, not dead, finds
 // it when it wakes up. That it could not be left changes no verdict.
 func (m *markers) fence(ctx context.Context, s *session) error {
-	_, err := s.exec(ctx, "fence off older attempts", "INSERT INTO "+m.table+" (token, epoch, state, result, at) VALUES (?, ?, ?, NULL, ?)",
-		m.key(), int64(m.epoch), string(stateFenced), markerTime())
-	if is(err, doubleFault) || is(err, absentFault) || is(err, rightsFault) {
+	_, err := m.insert(ctx, s, "fence off older attempts", stateFenced, nil)
+	if is(err, absentFault) || is(err, rightsFault) {
 		return nil
 	}
 	return err

@@ -210,7 +210,7 @@ func (o *mover) claim(ctx context.Context, old marker) error {
 		return err
 	}
 	if old.state == stateNone {
-		_, err = o.s.exec(ctx, "write the marker of this step", "INSERT INTO "+o.mark.table+" (token, epoch, state, result, at) VALUES (?, ?, ?, ?, ?)",
+		_, err = o.s.exec(ctx, "write the marker of this step", o.s.c.d.own("INSERT INTO "+o.mark.table+" (token, epoch, state, result, at) VALUES (?, ?, ?, ?, ?)"),
 			o.mark.key(), int64(o.mark.epoch), string(statePart), text, markerTime())
 		if is(err, doubleFault) {
 			return o.takenOver(int64(o.mark.epoch))
@@ -292,7 +292,7 @@ func (o *mover) stop() engine.Outcome {
 // finish counts what is left, and leaves the marker that says done.
 func (o *mover) finish(ctx context.Context) engine.Outcome {
 	f := (&fragment{}).add("SELECT COUNT(*) FROM " + o.r.quoted(o.r.from) + " WHERE ").rendered(o.cond)
-	rows, err := o.s.rows(ctx, "count the rows that are left", f.text.String(), f.args...)
+	rows, err := o.s.rows(ctx, "count the rows that are left", o.s.c.d.inOrder(f.text.String()), f.args...)
 	if err != nil {
 		return o.failed(err)
 	}

@@ -63,7 +63,7 @@ func (o *mover) batchOf(ctx context.Context) (more bool, err error) {
 
 // places asks for the keys of rows.
 func (o *mover) places(ctx context.Context, doing string, f *fragment) ([]place, error) {
-	rows, err := o.s.rows(ctx, doing, f.text.String(), f.args...)
+	rows, err := o.s.rows(ctx, doing, o.s.c.d.inOrder(f.text.String()), f.args...)
 	if err != nil {
 		return nil, err
 	}
@@ -201,7 +201,7 @@ func (o *mover) lockRows(ctx context.Context, places []place) ([]place, error) {
 
 // advance writes into the marker how far this batch comes, if nobody has changed it meanwhile.
 func (o *mover) advance(ctx context.Context, text string) error {
-	done, err := o.s.exec(ctx, "write the marker of this step", "UPDATE "+o.mark.table+" SET result = ?, epoch = ?, at = ? WHERE token = ? AND state = ? AND epoch <= ? AND result = ?",
+	done, err := o.s.exec(ctx, "write the marker of this step", o.s.c.d.own("UPDATE "+o.mark.table+" SET result = ?, epoch = ?, at = ? WHERE token = ? AND state = ? AND epoch <= ? AND result = ?"),
 		text, int64(o.mark.epoch), markerTime(), o.mark.key(), string(statePart), int64(o.mark.epoch), o.text)
 	if err != nil {
 		return err
@@ -222,7 +222,7 @@ func (o *mover) advance(ctx context.Context, text string) error {
 func (o *mover) copyRows(ctx context.Context, places []place, locked bool) error {
 	r, d := o.r, o.s.c.d
 	list := r.carriedList()
-	f := (&fragment{}).add("INSERT INTO " + r.quoted(r.to) + " (" + list + ") SELECT " + list + " FROM " + r.quoted(r.from) + d.walkBy(r.key) + " WHERE ")
+	f := (&fragment{}).add("INSERT INTO " + r.quoted(r.to) + " (" + list + ")" + d.insertAs() + " SELECT " + list + " FROM " + r.quoted(r.from) + d.walkBy(r.key) + " WHERE ")
 	f.among(r.columns, places)
 	if !locked {
 		f.add(" AND ").rendered(o.cond)
@@ -251,7 +251,7 @@ func (o *mover) removeRows(ctx context.Context, places []place) error {
 }
 
 func (o *mover) affected(ctx context.Context, doing string, f *fragment) (int64, error) {
-	done, err := o.s.exec(ctx, doing, f.text.String(), f.args...)
+	done, err := o.s.exec(ctx, doing, o.s.c.d.inOrder(f.text.String()), f.args...)
 	if err != nil {
 		return 0, err
 	}
@@ -282,7 +282,7 @@ func (o *mover) commit(ctx context.Context, next progress, text string) error {
 		return nil
 	}
 	err = o.s.c.faultOf("commit a batch", err)
-	if !o.s.c.d.holds() && reachOf(err) == refused { // SQLite leaves the transaction open
+	if !o.s.c.holds() && reachOf(err) == refused { // SQLite leaves the transaction open
 		_ = o.s.rollback(ctx)
 		return err
 	}

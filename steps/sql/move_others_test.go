@@ -126,7 +126,7 @@ func TestMoveLocksNothingButItsRows(t *testing.T) {
 }
 
 func TestMoveRestsWhileTheServerIsBusy(t *testing.T) {
-	g := ground{target: targetOf(servers.PrivateMySQL(t).Settings()), mysql: true}
+	g := ground{target: targetOf(servers.PrivateMySQL(t).Settings())}
 	g.db = servers.Open(t, g.target.Settings)
 	g.audit(t, 100)
 	busy, cancel := context.WithCancel(t.Context())
@@ -188,7 +188,7 @@ func TestMoveRestsWhileAProbeSaysNo(t *testing.T) {
 }
 
 func TestMoveUnderStatementLoggingSaysWhatToSet(t *testing.T) {
-	g := ground{target: targetOf(servers.PrivateMySQL(t, "--log-bin", "--server-id=1", "--binlog-format=STATEMENT").Settings()), mysql: true}
+	g := ground{target: targetOf(servers.PrivateMySQL(t, "--log-bin", "--server-id=1", "--binlog-format=STATEMENT").Settings())}
 	g.db = servers.Open(t, g.target.Settings)
 	g.audit(t, 10)
 	s := g.step(t, "move", moved())

@@ -229,7 +229,6 @@ func contains(list []string, s string) bool {
 }
 
 func (*mysqlDialect) grammar() statement.Grammar { return statement.MySQL }
-func (*mysqlDialect) holds() bool                { return true }
 func (*mysqlDialect) ddlRollsBack() bool         { return false }
 func (*mysqlDialect) begin() string              { return "START TRANSACTION READ WRITE" }
 func (*mysqlDialect) forUpdate() string          { return " FOR UPDATE" }
@@ -246,4 +245,15 @@ func (*mysqlDialect) markerTable(name string) string {
   result LONGTEXT CHARACTER SET utf8mb4 NULL,
   at DATETIME(6) NOT NULL COMMENT 'UTC'
 ) ENGINE=InnoDB COMMENT='Handrail: which effects have happened'`
+}
+
+func (*mysqlDialect) own(text string) string { return text }
+func (*mysqlDialect) keepFirst() string      { return "" }
+
+// token: the column holds bytes, so that "a" and "a " and "A" are three tokens.
+func (*mysqlDialect) token(t string) any { return []byte(t) }
+
+func (*mysqlDialect) estimate(plan engine.Record) (int64, bool) {
+	n, ok := plan["rows"].(int64)
+	return n, ok
 }

@@ -59,7 +59,7 @@ func (*mysqlDialect) answer(err error, f *fault) bool {
 			f.said = "the server offers no TLS; take `tls` out of the target's settings, or switch it on there"
 			return true
 		}
-		return false
+		return untrusted(err, f)
 	}
 	known, ok := mysqlFaults[e.Number]
 	f.sort = known.sort

@@ -81,3 +81,6 @@ func (*mysqlDialect) gentle() []string {
 }
 
 func (*mysqlDialect) running() string { return "SHOW GLOBAL STATUS LIKE 'Threads_running'" }
+
+func (*mysqlDialect) insertAs() string           { return "" }
+func (*mysqlDialect) inOrder(text string) string { return text }

@@ -143,7 +143,7 @@ func used(st *statement.Statement) string {
 
 // event is what a trigger calls the statement.
 func event(verb string) string {
-	if verb == "REPLACE" || verb == "LOAD DATA" {
+	if verb == "REPLACE" || verb == "LOAD DATA" || verb == "COPY" {
 		return "INSERT"
 	}
 	return verb
@@ -224,11 +224,15 @@ func (c *Conn) tryMarkers(ctx context.Context, s *session, database string) erro
 		return err
 	}
 	if !f.there {
-		if _, err := s.exec(ctx, "create the table of markers", c.d.markerTable(c.markerName(database))); err != nil {
-			return err
+		_, made := s.exec(ctx, "create the table of markers", c.d.markerTable(c.markerName(database)))
+		if made != nil && s.lost {
+			return made
 		}
 		if f, err = c.d.look(ctx, s, table); err != nil {
 			return err
+		}
+		if made != nil && !f.there { // else somebody else was quicker
+			return made
 		}
 	}
 	if f.leaky {

@@ -2,6 +2,7 @@ package sql
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -40,6 +41,11 @@ func (q *query) Preview(ctx context.Context, env *steps.Env) (engine.Impact, err
 		return engine.Impact{}, err
 	}
 	result, err := s.query(ctx, e.doing(), r)
+	var no refusal
+	if errors.As(err, &no) { // the database itself tells more than the text
+		impact.Standing, impact.Why, impact.Warnings = engine.StandingUnknown, no.why, []string{no.why}
+		return impact, nil
+	}
 	if err != nil {
 		return engine.Impact{}, err
 	}

@@ -32,6 +32,10 @@ func TestAPreviewCounts(t *testing.T) {
 	grounds(t, func(t *testing.T, g ground) {
 		g.stock(t)
 		g.must(t, "CREATE TABLE parts (id INTEGER PRIMARY KEY, stock_id INTEGER, note VARCHAR(9))", "INSERT INTO parts VALUES (1, 1, ''), (2, 1, ''), (3, 2, '')")
+		again := "REPLACE INTO parts VALUES (1, 1, 'a')"
+		if g.postgres() {
+			again = "INSERT INTO parts VALUES (1, 1, 'a') ON CONFLICT (id) DO NOTHING"
+		}
 		for _, c := range []struct {
 			text string
 			args []any
@@ -43,7 +47,7 @@ func TestAPreviewCounts(t *testing.T) {
 			{"UPDATE parts SET note = 'x' WHERE stock_id IN (SELECT id FROM stock WHERE n > 15)", nil, "rows 1 exact: "},
 			{"INSERT INTO parts VALUES (4, 1, 'a'), (5, 1, 'b')", nil, "rows 2 exact: "},
 			{"INSERT INTO parts (id, stock_id) SELECT id + 10, id FROM stock WHERE id = :id", []any{"id", int64(1)}, "rows 1 estimate: as many as its SELECT brings now"},
-			{"REPLACE INTO parts VALUES (1, 1, 'a')", nil, "rows 1 estimate: rows that are there already"},
+			{again, nil, "rows 1 estimate: rows that are there already"},
 		} {
 			if got := figures(g.preview(t, exec(c.text, c.args...))); !strings.HasPrefix(got, c.want) {
 				t.Errorf("%s: %s, want %s", c.text, got, c.want)

@@ -138,7 +138,7 @@ func (p *protocol) step(ctx context.Context, e entry) error {
 	if err != nil {
 		return err
 	}
-	p.hidden = p.hidden || e.hides()
+	p.hidden = p.hidden || e.hides() && !p.c.d.ddlRollsBack()
 	p.touched = p.touched || e.st.Class.Sort != statement.Reads
 	switch e.st.Class.Sort {
 	case statement.Calls, statement.Session, statement.Other:
@@ -289,15 +289,31 @@ func (p *protocol) close(ctx context.Context) engine.Outcome {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.c.patience)
 	defer cancel()
 	_, err := p.s.conn.ExecContext(bounded, "COMMIT")
+	if p.defines() {
+		p.c.forget()
+	}
 	if err == nil {
 		return engine.Outcome{Result: p.result}
 	}
 	err = p.c.faultOf("commit", err)
-	if !p.c.d.holds() {
+	switch {
+	case !p.c.holds():
 		_ = p.s.rollback(ctx) // a COMMIT that SQLite refuses leaves the transaction open
+	case reachOf(err) == refused && p.c.d.ddlRollsBack():
+		return p.abort(ctx, err) // a constraint that is checked now; nothing has committed by itself before
 	}
 	p.s.lost = true // its state is not known
 	return p.found(ctx, err)
+}
+
+// defines: tables may be other than they were.
+func (p *protocol) defines() bool {
+	for _, e := range p.entries {
+		if e.st.Class.Sort != statement.Reads && e.st.Class.Sort != statement.Writes {
+			return true
+		}
+	}
+	return false
 }
 
 // abort ends a transaction that failed BEFORE its COMMIT, and says what of it stands.

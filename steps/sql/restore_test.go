@@ -277,7 +277,7 @@ func TestARestoreWithoutTheRight(t *testing.T) {
 func TestAStatementThatTheServerWouldNotTakeIsFoundBefore(t *testing.T) {
 	server := servers.PrivateMySQL(t)
 	settings := server.Settings()
-	g := ground{target: targetOf(settings), db: servers.Open(t, settings), mysql: true}
+	g := ground{target: targetOf(settings), db: servers.Open(t, settings)}
 	g.must(t, "CREATE TABLE a (x LONGTEXT)", "INSERT INTO a VALUES (REPEAT('abcdefgh', 300000))")
 	dir := t.TempDir()
 	ok(t, g.dumping(t, dir, dumpTo("a.sql.zst")).do())

@@ -72,6 +72,9 @@ func (m *move) table(ctx context.Context, c *Conn, q queryer, path, given string
 		n.Schema = c.database
 	}
 	f, err := c.facts(ctx, q, n)
+	if f.schema != "" {
+		n.Schema = f.schema
+	}
 	switch {
 	case err != nil:
 		return n, f, err

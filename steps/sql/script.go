@@ -40,6 +40,9 @@ func (t *script) entries(c *Conn) ([]entry, error) {
 		if err == nil && st.Class.Sort == statement.Control {
 			err = errors.New(controlSaid(st.Class.Verb))
 		}
+		if err == nil && st.Class.Never != "" {
+			err = errors.New(st.Class.Never)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: script, statement %d: %w", c.where, i+1, err)
 		}
@@ -159,9 +162,6 @@ func (r *turn) one(ctx context.Context, i int, e entry) (engine.Outcome, bool) {
 		p := &protocol{env: r.env, c: r.c, s: r.s, mark: r.mark(i), lock: r.env.Call.Token, leaky: r.seen.leaky,
 			entries: []entry{e}, all: r.all, one: true, digest: engine.Digest(e.st.Source)}
 		o = r.same(p.run(ctx), e)
-		if sort == statement.Defines {
-			r.c.forget()
-		}
 	default:
 		o = r.same(r.marked(ctx, i, e), e)
 	}
@@ -177,7 +177,7 @@ func (r *turn) one(ctx context.Context, i int, e entry) (engine.Outcome, bool) {
 		r.sum += n
 		fmt.Fprintf(r.env.Output(), "%s: %d rows\n", e.doing(), n)
 	}
-	if scriptClass(e.st.Class) != engine.ClassRead {
+	if scriptClass(e.st.Class, r.c.d.ddlRollsBack()) != engine.ClassRead {
 		r.effects++
 	}
 	return o, false
@@ -307,7 +307,7 @@ func (t *script) Settle(ctx context.Context, env *steps.Env) engine.Settlement {
 // onlyWrites: every statement is taken back when its connection is ended.
 func (r *turn) onlyWrites() bool {
 	for _, e := range r.entries {
-		if scriptClass(e.st.Class) == engine.ClassUnrepeatable {
+		if scriptClass(e.st.Class, r.c.d.ddlRollsBack()) == engine.ClassUnrepeatable {
 			return false
 		}
 	}
@@ -333,7 +333,7 @@ func (r *turn) settle(ctx context.Context) engine.Settlement {
 	}
 	done := 0
 	for i, e := range r.entries {
-		if scriptClass(e.st.Class) == engine.ClassRead {
+		if scriptClass(e.st.Class, r.c.d.ddlRollsBack()) == engine.ClassRead {
 			continue
 		}
 		m, err := r.mark(i).read(ctx, r.s)

@@ -3,10 +3,8 @@ package sql
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"database/sql"
 	"database/sql/driver"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -82,9 +80,9 @@ func (s *session) do(ctx context.Context, doing string, f func(context.Context) 
 }
 
 func (s *session) attend(ctx context.Context, f func(context.Context) error) error {
-	if !s.c.d.holds() || ctx.Done() == nil {
+	if !s.c.holds() || ctx.Done() == nil {
 		err := f(ctx)
-		if ctx.Err() != nil && err != nil && !s.c.d.holds() {
+		if ctx.Err() != nil && err != nil && !s.c.holds() {
 			return interrupted{err} // the driver has waited for the end of the statement
 		}
 		return err
@@ -119,12 +117,12 @@ func (s *session) kill(answered <-chan struct{}, giveUp func()) {
 	if s.c.access != steps.Full {
 		return
 	}
-	for _, how := range []string{"KILL QUERY", "KILL CONNECTION"} {
+	for _, connection := range []bool{false, true} {
 		if closed(answered) {
 			return
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), s.c.patience)
-		_ = s.c.kill(ctx, how, s.id) // that it did not help is seen below
+		_ = s.c.kill(ctx, s.id, connection) // that it did not help is seen below
 		select {
 		case <-answered:
 			cancel()
@@ -144,9 +142,12 @@ func closed(ch <-chan struct{}) bool {
 	}
 }
 
-// kill sends KILL on a connection of its own.
-func (c *Conn) kill(ctx context.Context, how string, id int64) error {
-	_, err := c.db.ExecContext(ctx, fmt.Sprintf("%s %d", how, id))
+// holds: a statement goes on at the server when its client is gone.
+func (c *Conn) holds() bool { return c.d.keeper() != nil }
+
+// kill ends what a connection is doing, or the connection, by another one.
+func (c *Conn) kill(ctx context.Context, id int64, connection bool) error {
+	_, err := c.db.ExecContext(ctx, c.d.keeper().stop(id, connection))
 	return c.faultOf("stop connection "+fmt.Sprint(id), err)
 }
 
@@ -164,7 +165,7 @@ func (s *session) rollback(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.c.patience)
 	defer cancel()
 	_, err := s.conn.ExecContext(ctx, "ROLLBACK")
-	if err != nil && !s.c.d.holds() && reachOf(s.c.faultOf("", err)) == refused {
+	if err != nil && !s.c.holds() && reachOf(s.c.faultOf("", err)) == refused {
 		return nil // SQLite has rolled back by itself
 	}
 	if err != nil {
@@ -220,33 +221,34 @@ func plainRows(rows *sql.Rows) (out [][]any, err error) {
 	return out, rows.Err()
 }
 
-// lockName is the session lock of a token.
-func lockName(token string) string {
-	sum := sha256.Sum256([]byte(token))
-	return "handrail:" + hex.EncodeToString(sum[:])[:40]
-}
-
-// lockTurn is how long the server waits for a lock before it is asked again.
-const lockTurn = 2
+const (
+	// lockTurn is how many seconds the server waits for a lock before it is asked again.
+	lockTurn = 2
+	// lockPause lies between two questions to a server that does not wait.
+	lockPause = 100 * time.Millisecond
+)
 
 // lock takes the session lock of a token. As long as another session has it, a statement of that
 // token may still be running at the server.
 func (s *session) lock(ctx context.Context, token string) error {
-	if !s.c.d.holds() {
+	if !s.c.holds() {
 		return nil
 	}
-	name := lockName(token)
+	text, waits := s.c.d.keeper().lock(token)
 	for {
-		got, err := s.rows(ctx, "take the session lock of this step", fmt.Sprintf("SELECT GET_LOCK('%s', %d)", name, lockTurn))
+		got, err := s.rows(ctx, "take the session lock of this step", text)
 		if err != nil {
 			return err
 		}
 		switch {
 		case len(got) == 1 && number(got[0][0]) == 1:
-			s.locked = name
+			s.locked = token
 			return nil
 		case len(got) != 1 || got[0][0] == nil:
 			return &fault{where: s.c.where, doing: "take the session lock of this step", reach: refused, said: "the server could not give it"}
+		}
+		if !waits {
+			pause(ctx, lockPause) // that ctx has ended the next question says
 		}
 	}
 }
@@ -258,7 +260,7 @@ func (s *session) unlock(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.c.patience)
 	defer cancel()
-	if _, err := s.rows(ctx, "release the session lock", "SELECT RELEASE_LOCK('"+s.locked+"')"); err == nil {
+	if _, err := s.rows(ctx, "release the session lock", s.c.d.keeper().unlock(s.locked)); err == nil {
 		s.locked = ""
 	}
 }

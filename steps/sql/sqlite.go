@@ -54,10 +54,15 @@ func (sqliteDialect) greet(ctx context.Context, raw driver.Conn, _ bool) (int64,
 }
 
 func (sqliteDialect) grammar() statement.Grammar { return statement.SQLite }
-func (sqliteDialect) holds() bool                { return false }
+func (sqliteDialect) keeper() keeper             { return nil }
+func (sqliteDialect) own(text string) string     { return text }
+func (sqliteDialect) token(t string) any         { return t }
+func (sqliteDialect) keepFirst() string          { return "" }
 func (sqliteDialect) ddlRollsBack() bool         { return true }
 func (sqliteDialect) begin() string              { return "BEGIN IMMEDIATE" }
 func (sqliteDialect) forUpdate() string          { return "" }
+
+func (sqliteDialect) estimate(engine.Record) (int64, bool) { return 0, false }
 
 func (sqliteDialect) quote(name string) string {
 	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`

@@ -94,3 +94,6 @@ func (d sqliteDialect) removeByKey(table string, k uniqueKey) string {
 func (sqliteDialect) gentle() []string { return nil }
 
 func (sqliteDialect) running() string { return "" }
+
+func (sqliteDialect) insertAs() string           { return "" }
+func (sqliteDialect) inOrder(text string) string { return text }

@@ -145,7 +145,7 @@ func (g ground) await(t testing.TB, question string) {
 
 func TestALockWaitTimeoutLeavesNoEffect(t *testing.T) {
 	settings := servers.PrivateMySQL(t, "--innodb-lock-wait-timeout=1").Settings()
-	g := ground{target: targetOf(settings), db: servers.Open(t, settings), mysql: true}
+	g := ground{target: targetOf(settings), db: servers.Open(t, settings)}
 	g.stock(t)
 	other, err := g.db.BeginTx(t.Context(), nil)
 	if err != nil {

@@ -70,7 +70,7 @@ func (c *Conn) askMarkerOnce(ctx context.Context, mark *markers, lock string, lo
 		return marker{}, err
 	}
 	defer s.release()
-	if c.d.holds() && lostID != s.id && lostID != 0 {
+	if c.holds() && lostID != s.id && lostID != 0 {
 		_ = c.killHolder(ctx, s, lock, lostID) // if it cannot be ended it is waited for
 	}
 	if err := s.lock(ctx, lock); err != nil {
@@ -89,7 +89,7 @@ func (c *Conn) askMarkerOnce(ctx context.Context, mark *markers, lock string, lo
 // settled reads the marker when nobody else is in the middle of writing it: SQLite says so by its lock
 // on the file.
 func (m *markers) settled(ctx context.Context, s *session) (got marker, err error) {
-	if m.c.d.holds() {
+	if m.c.holds() {
 		return m.read(ctx, s)
 	}
 	if _, err := s.exec(ctx, "wait for the database", m.c.d.begin()); err != nil {
@@ -108,12 +108,12 @@ func (c *Conn) killHolder(ctx context.Context, s *session, token string, only in
 	if err != nil || holder == 0 || only != 0 && holder != only {
 		return err
 	}
-	return c.kill(ctx, "KILL CONNECTION", holder)
+	return c.kill(ctx, holder, true)
 }
 
 // holder is the connection that has the session lock of a token; 0: none.
 func (s *session) holder(ctx context.Context, token string) (int64, error) {
-	rows, err := s.rows(ctx, "ask who has the session lock", fmt.Sprintf("SELECT IS_USED_LOCK('%s')", lockName(token)))
+	rows, err := s.rows(ctx, "ask who has the session lock", s.c.d.keeper().holder(token))
 	if err != nil || len(rows) == 0 {
 		return 0, err
 	}
@@ -179,7 +179,7 @@ func settleMarker(ctx context.Context, env *steps.Env, c *Conn, mark *markers, l
 // not had in time, and may be, the connection that has it is ended: its engine is gone, or this one
 // would not be asked. It returns why it is not had.
 func (c *Conn) outlive(ctx context.Context, s *session, lock string, kill bool) string {
-	if !c.d.holds() {
+	if !c.holds() {
 		return ""
 	}
 	for _, killed := range []bool{false, true} {
@@ -213,10 +213,11 @@ func (c *Conn) stillRuns(ctx context.Context, s *session, lock string) string {
 	if err != nil || holder == 0 {
 		return fmt.Sprintf("%s: the attempt may still be running: its session lock was not had", c.where)
 	}
-	rows, err := s.rows(ctx, "ask what is running", "SELECT TIME, STATE, LEFT(INFO, 100) FROM information_schema.PROCESSLIST WHERE ID = ?", holder)
+	end := c.d.keeper().stop(holder, true)
+	rows, err := s.rows(ctx, "ask what is running", c.d.keeper().running(holder))
 	if err != nil || len(rows) == 0 {
-		return fmt.Sprintf("%s: the attempt is still running on connection %d, with the rights of another user; wait for it and resume, or let an administrator end it with KILL %d", c.where, holder, holder)
+		return fmt.Sprintf("%s: the attempt is still running on connection %d, with the rights of another user; wait for it and resume, or let an administrator end it with %s", c.where, holder, end)
 	}
-	return fmt.Sprintf("%s: the attempt is still running on connection %d, for %s s, %s: %s; wait for it and resume, or end it with KILL %d",
-		c.where, holder, word(rows[0][0]), word(rows[0][1]), word(rows[0][2]), holder)
+	return fmt.Sprintf("%s: the attempt is still running on connection %d, for %s s, %s: %s; wait for it and resume, or end it with %s",
+		c.where, holder, word(rows[0][0]), word(rows[0][1]), word(rows[0][2]), end)
 }

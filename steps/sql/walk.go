@@ -23,6 +23,12 @@ type walker interface {
 	walkBy(k uniqueKey) string
 	// removeByKey begins a DELETE that finds its rows by that key; a condition follows WHERE.
 	removeByKey(table string, k uniqueKey) string
+	// insertAs stands behind the columns of an INSERT that gives all values itself, also those that the
+	// server would choose.
+	insertAs() string
+	// inOrder is a statement put together of pieces, of which each takes its arguments from the first on,
+	// with one argument after the other.
+	inOrder(text string) string
 	// gentle prepares a session for moving rows: READ COMMITTED, nothing cut off or renumbered in silence,
 	// short waits for locks.
 	gentle() []string

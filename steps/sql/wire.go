@@ -76,7 +76,15 @@ func (w *wire) admit(text string) error {
 	case s.Class.Locks:
 		return refusal{"a dry-run only reads, and this statement locks what it reads"}
 	}
+	if g, ok := w.Conn.(guard); ok {
+		return g.admit(s)
+	}
 	return nil
+}
+
+// guard is a connection that knows more of what reads than the text tells.
+type guard interface {
+	admit(s *statement.Statement) error
 }
 
 // QueryContext sends a statement that brings rows.

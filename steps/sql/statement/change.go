@@ -12,6 +12,9 @@ func (r *reader) insert() Class {
 		return Class{Sort: Other, Why: "the table that it writes is not understood"}
 	}
 	r.tables = append(r.tables, n)
+	if r.g != MySQL && r.at(0).is("AS") && r.at(1).names() { // its other name
+		r.i += 2
+	}
 	found := scan(r.g, r.t[r.i:]) // AFTER the name, whose columns stand in brackets like arguments
 	c.Code = append(before.code, found.code...)
 	if c.unsafe = before.unsafe; c.unsafe == "" {
@@ -28,7 +31,11 @@ func (r *reader) insert() Class {
 		c.Change.Plain = false
 		r.t = r.t[:dup]
 	}
-	switch at := r.find(r.i, "VALUES", "VALUE", "SELECT", "WITH", "TABLE", "SET", "DEFAULT"); {
+	begins := []string{"VALUES", "VALUE", "SELECT", "WITH", "TABLE", "SET", "DEFAULT"}
+	if r.g == Postgres { // OVERRIDING SYSTEM VALUE stands before them there
+		begins = []string{"VALUES", "SELECT", "WITH", "TABLE", "DEFAULT"}
+	}
+	switch at := r.find(r.i, begins...); {
 	case at < 0:
 		if r.at(0).sign("(") { // INSERT INTO t (SELECT …)
 			c.Change.Select = r.span(r.i, len(r.t))
@@ -98,7 +105,9 @@ func (r *reader) update() Class {
 	if set < 0 {
 		return Class{Sort: Other, Why: "it has no SET"}
 	}
-	c.Change.Single = r.references(r.i, set) && r.find(set, "FROM") < 0
+	from := r.find(set, "FROM")
+	c.Change.Single = r.references(r.i, set) && from < 0
+	r.joined(&c, from)
 	c.Change.Target = r.span(r.i, set)
 	r.ending(&c, set)
 	return c
@@ -121,11 +130,30 @@ func (r *reader) delete() Class {
 	if stop := r.find(from, "WHERE", "ORDER", "LIMIT", "RETURNING"); stop >= 0 {
 		end = stop
 	}
+	using := r.find(from, "USING")
+	if r.g == Postgres {
+		r.joined(&c, using)
+		if using >= 0 && using < end {
+			end = using
+		}
+	}
 	single := r.references(from+1, end)
-	c.Change.Single = single && from == r.i && r.find(from, "USING") < 0
+	c.Change.Single = single && from == r.i && using < 0
 	c.Change.Target = r.span(from+1, end)
 	r.ending(&c, from)
 	return c
+}
+
+// joined finds the tables behind FROM of an UPDATE, or behind USING of a DELETE.
+func (r *reader) joined(c *Class, at int) {
+	if at < 0 || r.g == MySQL {
+		return
+	}
+	end := len(r.t)
+	if stop := r.find(at, "WHERE", "ORDER", "LIMIT", "RETURNING"); stop >= 0 {
+		end = stop
+	}
+	c.Change.From = r.span(at+1, end)
 }
 
 // ending finds WHERE, ORDER BY, LIMIT and RETURNING, from i on.

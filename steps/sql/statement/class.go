@@ -1,5 +1,7 @@
 package statement
 
+import "strings"
+
 // Sort is what a statement does, as far as it matters to a crash, a transaction and a dry-run.
 type Sort int
 
@@ -51,6 +53,11 @@ type Class struct {
 	// Change is the anatomy of an INSERT, UPDATE or DELETE.
 	Change *Change
 
+	// Alone: of sort Commits, because the server refuses it inside of a transaction.
+	Alone bool
+	// Never is why it cannot be carried out here at all; empty: it can.
+	Never string
+
 	unsafe string // why not even an EXPLAIN of it is known to read
 }
 
@@ -58,6 +65,7 @@ type Class struct {
 type Change struct {
 	Target Span // an UPDATE's or DELETE's table with its alias
 	Where  Span // with the word WHERE
+	From   Span // the tables that PostgreSQL and SQLite join to it, behind FROM or USING
 	Limit  Span // ORDER BY … LIMIT …
 	Select Span // of INSERT … SELECT
 	Rows   int  // of INSERT … VALUES
@@ -153,18 +161,22 @@ func (r *reader) name() (Name, bool) {
 	if !r.at(0).names() {
 		return Name{}, false
 	}
-	n := Name{Table: nameOf(r.at(0))}
+	n := Name{Table: r.nameOf(r.at(0))}
 	r.i++
 	if r.at(0).sign(".") && r.at(1).names() {
-		n.Schema, n.Table = n.Table, nameOf(r.at(1))
+		n.Schema, n.Table = n.Table, r.nameOf(r.at(1))
 		r.i += 2
 	}
 	return n, true
 }
 
-func nameOf(t Token) string {
-	if t.Kind == Ident {
+// nameOf is a name as the server keeps it.
+func (r *reader) nameOf(t Token) string {
+	switch {
+	case t.Kind == Ident:
 		return ""
+	case t.Kind == Word && r.g == Postgres:
+		return strings.ToLower(t.Text)
 	}
 	return t.Text
 }
@@ -179,6 +191,11 @@ func (r *reader) statement() Class {
 	}
 	if r.i > 0 && head.Upper != "SELECT" && head.Upper != "WITH" && head.Upper != "VALUES" && head.Upper != "TABLE" {
 		return Class{Sort: Other, Why: "it begins with a bracket"}
+	}
+	if r.g == Postgres {
+		if c, ok := r.postgres(head); ok {
+			return c
+		}
 	}
 	switch head.Upper {
 	case "SELECT", "VALUES":
@@ -237,6 +254,8 @@ func (r *reader) with() Class {
 		return r.delete()
 	case head.is("INSERT"), head.is("REPLACE"):
 		return r.insert()
+	case head.is("MERGE") && r.g == Postgres:
+		return r.merge()
 	}
 	return Class{Sort: Other, Why: "its WITH is not understood"}
 }

@@ -33,7 +33,11 @@ SYSDATE TIMEOFDAY TRANSACTION_TIMESTAMP UNIXEPOCH UUID UUID_SHORT`)
 
 // ParseCondition reads a condition. One whose brackets would close something else is an [Error].
 func ParseCondition(g Grammar, src string) (*Condition, error) {
-	tokens, err := Lex(g, src)
+	return inAny(g, func(g Grammar) (*Condition, error) { return conditionAs(g, src) })
+}
+
+func conditionAs(g Grammar, src string) (*Condition, error) {
+	tokens, err := lexAs(g, src)
 	if err != nil {
 		return nil, err
 	}

@@ -15,8 +15,17 @@ type Grammar int
 
 // The grammars.
 const (
-	// Any is for a text whose server is not known yet: MySQL's, or SQLite's where that cannot read it.
+	// Any is for a text whose server is not known yet: the first of the others that can read it.
 	Any Grammar = iota
 	MySQL
 	SQLite
+	Postgres
 )
+
+// each are the grammars that a text of a grammar may be in.
+func (g Grammar) each() []Grammar {
+	if g == Any {
+		return []Grammar{MySQL, SQLite, Postgres}
+	}
+	return []Grammar{g}
+}

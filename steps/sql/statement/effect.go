@@ -106,10 +106,11 @@ func (r *reader) defined(head Token) {
 			return
 		}
 		r.tables = append(r.tables, n)
-		if !head.is("DROP") || !r.at(0).sign(",") {
+		if !(head.is("DROP") || head.is("TRUNCATE")) || !r.at(0).sign(",") {
 			return
 		}
 		r.i++
+		r.skip("ONLY")
 	}
 }
 

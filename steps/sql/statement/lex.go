@@ -50,24 +50,7 @@ func (e Error) Error() string { return e.Message }
 
 // Lex cuts a text into tokens.
 func Lex(g Grammar, src string) ([]Token, error) {
-	tokens, _, err := read(g, src)
-	return tokens, err
-}
-
-// read says also in which grammar it could be read.
-func read(g Grammar, src string) ([]Token, Grammar, error) {
-	if g == Any {
-		tokens, err := lexAs(MySQL, src)
-		if err == nil {
-			return tokens, Any, nil
-		}
-		if again, other := lexAs(SQLite, src); other == nil {
-			return again, SQLite, nil
-		}
-		return nil, Any, err
-	}
-	tokens, err := lexAs(g, src)
-	return tokens, g, err
+	return inAny(g, func(g Grammar) ([]Token, error) { return lexAs(g, src) })
 }
 
 func lexAs(g Grammar, src string) ([]Token, error) {
@@ -134,12 +117,12 @@ func (x *lexer) blanks() error {
 		switch c := x.src[x.at]; {
 		case c <= ' ':
 			x.at++
-		case x.has("--") && (x.g == SQLite || x.at+2 == len(x.src) || x.src[x.at+2] <= ' '), c == '#' && x.g != SQLite:
+		case x.has("--") && (x.g != MySQL || x.at+2 == len(x.src) || x.src[x.at+2] <= ' '), c == '#' && x.g == MySQL:
 			x.line()
 		case x.opened > 0 && x.has("*/"):
 			x.opened = 0
 			x.at += 2
-		case x.g != SQLite && (x.has("/*!") || x.has("/*M!")):
+		case x.g == MySQL && (x.has("/*!") || x.has("/*M!")):
 			if x.opened > 0 {
 				return Error{Offset: x.at, Message: "a conditional comment stands inside another"}
 			}
@@ -148,12 +131,10 @@ func (x *lexer) blanks() error {
 			for x.at < len(x.src) && digit(x.src[x.at]) {
 				x.at++
 			}
-		case x.has("/*") && !(x.g != SQLite && x.has("/*+")):
-			end := strings.Index(x.src[x.at+2:], "*/")
-			if end < 0 {
-				return Error{Offset: x.at, Message: "this comment is not closed"}
+		case x.has("/*") && !(x.g == MySQL && x.has("/*+")):
+			if err := x.comment(); err != nil {
+				return err
 			}
-			x.at += end + 4
 		default:
 			return nil
 		}
@@ -161,8 +142,33 @@ func (x *lexer) blanks() error {
 	return nil
 }
 
+// comment passes over one; in PostgreSQL one may stand inside another.
+func (x *lexer) comment() error {
+	start, depth := x.at, 0
+	for x.at < len(x.src) {
+		switch {
+		case x.has("/*") && (depth == 0 || x.g == Postgres):
+			depth++
+			x.at += 2
+		case x.has("*/"):
+			depth--
+			x.at += 2
+		default:
+			x.at++
+		}
+		if depth == 0 {
+			return nil
+		}
+	}
+	return Error{Offset: start, Message: "this comment is not closed"}
+}
+
 func (x *lexer) line() {
-	if end := strings.IndexByte(x.src[x.at:], '\n'); end >= 0 {
+	ends := "\n"
+	if x.g == Postgres {
+		ends = "\r\n"
+	}
+	if end := strings.IndexAny(x.src[x.at:], ends); end >= 0 {
 		x.at += end + 1
 		return
 	}
@@ -170,24 +176,29 @@ func (x *lexer) line() {
 }
 
 func (x *lexer) token() (Token, error) {
+	if x.g == Postgres {
+		if t, ok, err := x.postgres(); ok || err != nil {
+			return t, err
+		}
+	}
 	c := x.src[x.at]
 	switch {
 	case c == '\'':
-		s, err := x.quoted('\'', x.g != SQLite)
+		s, err := x.quoted('\'', x.g == MySQL)
 		return Token{Kind: Text, Text: s}, err
-	case c == '"' && x.g != SQLite:
+	case c == '"' && x.g == MySQL:
 		s, err := x.quoted('"', true)
 		return Token{Kind: Text, Text: s}, err
-	case c == '"', c == '`':
+	case c == '"', c == '`' && x.g != Postgres:
 		s, err := x.quoted(c, false)
 		return Token{Kind: Quoted, Text: s}, err
 	case c == '[' && x.g == SQLite:
 		return x.bracketed()
-	case x.has("/*+"):
+	case x.has("/*+") && x.g == MySQL:
 		return x.hint()
 	case c == ':':
 		return x.colon(), nil
-	case c == '@' && x.g != SQLite:
+	case c == '@' && x.g == MySQL:
 		return x.variable()
 	case digit(c), c == '.' && x.at+1 < len(x.src) && digit(x.src[x.at+1]) && !x.afterName():
 		return x.number(), nil
@@ -248,6 +259,9 @@ func (x *lexer) colon() Token {
 	case strings.HasPrefix(rest, ":"):
 		x.at += 2
 		return Token{Kind: Symbol, Text: "::"}
+	case strings.HasPrefix(rest, "=") && x.g == Postgres: // the name of a function's argument
+		x.at += 2
+		return Token{Kind: Symbol, Text: ":="}
 	case strings.HasPrefix(rest, "="):
 		x.at += 2
 		return Token{Kind: Assign, Text: ":="}

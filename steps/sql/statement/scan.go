@@ -115,14 +115,17 @@ func (f *findings) call(g Grammar, tokens []Token, i int) {
 		prev = tokens[i-1]
 	}
 	qualified := prev.sign(".")
-	if t.Kind == Word && !qualified && syntax(tokens, i) {
+	if g == Postgres && qualified && i > 1 && tokens[i-2].is("PG_CATALOG") {
+		qualified = false
+	}
+	if t.Kind == Word && !qualified && (g != Postgres && syntax(tokens, i) || g == Postgres && postgresSyntax(tokens, i)) {
 		return
 	}
 	if prev.is("AS") && !qualified || columnList(tokens, i) {
 		return // a type, an alias with its columns, a common table expression with its columns
 	}
 	// A built-in function with a blank before its bracket may be somebody's own function to MySQL.
-	adjacent := g == SQLite || t.End == tokens[i+1].Start
+	adjacent := g == SQLite || g == Postgres || t.End == tokens[i+1].Start
 	if t.Kind == Word && !qualified && adjacent && builtin(g, t.Upper) {
 		return
 	}

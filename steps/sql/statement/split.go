@@ -1,9 +1,6 @@
 package statement
 
-import (
-	"errors"
-	"strings"
-)
+import "strings"
 
 // Part is one statement of a script.
 type Part struct {
@@ -13,23 +10,9 @@ type Part struct {
 
 // Split cuts a script into its statements. DELIMITER works as in the mysql client. The body of a
 // CREATE TRIGGER, PROCEDURE, FUNCTION or EVENT is kept together up to the END of its BEGIN, also
-// without DELIMITER. What holds only blanks and comments is left out.
+// without DELIMITER; in PostgreSQL what stands between dollars is one text. What holds only blanks and comments is left out.
 func Split(g Grammar, src string) ([]Part, error) {
-	if g != Any {
-		return splitAs(g, src)
-	}
-	parts, err := splitAs(MySQL, src)
-	if err == nil {
-		return parts, nil
-	}
-	var bad Error
-	if errors.As(err, &bad) && bad.everywhere {
-		return nil, err
-	}
-	if again, other := splitAs(SQLite, src); other == nil {
-		return again, nil
-	}
-	return nil, err
+	return inAny(g, func(g Grammar) ([]Part, error) { return splitAs(g, src) })
 }
 
 // splitter is one pass over a script.
@@ -53,7 +36,10 @@ func splitAs(g Grammar, src string) ([]Part, error) {
 			s.at += len(s.end)
 			continue
 		}
-		if s.first < 0 && s.g != SQLite && s.isDelimiter() {
+		if s.first < 0 && s.g == Postgres && s.has("\\") {
+			return nil, Error{Offset: s.at, Message: "commands with a backslash are psql's own; write the statement that the server is to carry out"}
+		}
+		if s.first < 0 && s.g == MySQL && s.isDelimiter() {
 			if err := s.setDelimiter(); err != nil {
 				return nil, err
 			}

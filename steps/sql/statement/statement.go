@@ -1,6 +1,9 @@
 package statement
 
-import "strings"
+import (
+	"errors"
+	"strings"
+)
 
 // Statement is one statement, read.
 type Statement struct {
@@ -12,21 +15,47 @@ type Statement struct {
 // Parse reads one statement of a playbook and says what sort it is. A text with none in it, or with
 // several, is an [Error], and so is an argument without a name.
 func Parse(g Grammar, src string) (*Statement, error) {
-	s, err := ParseSent(g, src)
-	if err != nil {
-		return nil, err
-	}
-	for _, t := range s.Tokens {
-		if t.sign("?") {
-			return nil, Error{Offset: t.Start, Message: "arguments have names here: write :name and give it under `args:`"}
+	return inAny(g, func(g Grammar) (*Statement, error) {
+		s, err := parseAs(g, src)
+		if err != nil {
+			return nil, err
 		}
-	}
-	return s, nil
+		for i, t := range s.Tokens {
+			if t.sign("?") && !(g == Postgres && operator(s.Tokens, i)) {
+				return nil, Error{Offset: t.Start, Message: "arguments have names here: write :name and give it under `args:`"}
+			}
+		}
+		return s, nil
+	})
 }
 
 // ParseSent reads one statement as it is sent, with placeholders for its arguments.
 func ParseSent(g Grammar, src string) (*Statement, error) {
-	tokens, g, err := read(g, src)
+	return inAny(g, func(g Grammar) (*Statement, error) { return parseAs(g, src) })
+}
+
+// inAny reads in the first grammar that can.
+func inAny[T any](g Grammar, read func(Grammar) (T, error)) (T, error) {
+	var none T
+	var first error
+	for _, one := range g.each() {
+		got, err := read(one)
+		if err == nil {
+			return got, nil
+		}
+		var bad Error
+		if errors.As(err, &bad) && bad.everywhere {
+			return none, err
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return none, first
+}
+
+func parseAs(g Grammar, src string) (*Statement, error) {
+	tokens, err := lexAs(g, src)
 	if err != nil {
 		return nil, err
 	}
@@ -44,6 +73,27 @@ func ParseSent(g Grammar, src string) (*Statement, error) {
 		}
 	}
 	return &Statement{Source: src, Tokens: tokens, Class: classify(g, tokens)}, nil
+}
+
+// operator: the question mark at i stands between two operands, as PostgreSQL's ?, ?| and ?& do.
+func operator(tokens []Token, i int) bool {
+	if i == 0 || i+1 >= len(tokens) || !operand(tokens[i-1]) {
+		return false
+	}
+	next := tokens[i+1]
+	return next.sign("|") || next.sign("&") || next.sign("(") || next.Kind != Symbol && !(next.Kind == Word && postgresKeywords.has(next.Upper) && !next.is("ARRAY"))
+}
+
+// operand: the token may end one.
+func operand(t Token) bool {
+	switch t.Kind {
+	case Word:
+		return !postgresKeywords.has(t.Upper)
+	case Quoted, Text, Number, Param, Ident:
+		return true
+	case Variable, Assign, Hint, Symbol:
+	}
+	return t.sign(")") || t.sign("]")
 }
 
 // Argument is one place where a named argument stands.

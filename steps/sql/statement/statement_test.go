@@ -280,7 +280,7 @@ func FuzzSplit(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, src string) {
-		for _, g := range []statement.Grammar{statement.MySQL, statement.SQLite, statement.Any} {
+		for _, g := range []statement.Grammar{statement.MySQL, statement.SQLite, statement.Postgres, statement.Any} {
 			parts, err := statement.Split(g, src)
 			if err != nil {
 				continue
@@ -303,7 +303,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, src string) {
-		for _, g := range []statement.Grammar{statement.MySQL, statement.SQLite, statement.Any} {
+		for _, g := range []statement.Grammar{statement.MySQL, statement.SQLite, statement.Postgres, statement.Any} {
 			s, err := statement.Parse(g, src)
 			if err != nil {
 				continue

@@ -108,7 +108,9 @@ func builtin(g Grammar, name string) bool {
 		return functions.has(name)
 	case SQLite:
 		return sqliteFunctions.has(name)
+	case Postgres:
+		return postgresFunctions.has(name)
 	case Any:
 	}
-	return functions.has(name) || sqliteFunctions.has(name)
+	return functions.has(name) || sqliteFunctions.has(name) || postgresFunctions.has(name)
 }

@@ -26,9 +26,10 @@ var errEnded = errors.New("ended at its start")
 type process struct {
 	name      string
 	argv      []string
-	container string // its name, when it runs as one
-	engine    string // DOCKER_HOST for that; empty: the usual place
-	output    string // file that takes what it prints
+	container string   // its name, when it runs as one
+	engine    string   // DOCKER_HOST for that; empty: the usual place
+	account   *account // whom it runs as; nil: the user of the test
+	output    string   // file that takes what it prints
 	answers   func(context.Context) error
 	child     *os.Process
 	ended     chan struct{}
@@ -43,6 +44,7 @@ func (p *process) start() error {
 	cmd := p.command(p.argv...)
 	cmd.Stdout, cmd.Stderr = out, out
 	dieWithParent(cmd)
+	p.account.take(cmd)
 	started, ended := make(chan error), make(chan struct{})
 	go func() {
 		// The kernel binds "die with the parent" to the thread that made the child, so that

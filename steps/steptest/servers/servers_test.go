@@ -3,6 +3,7 @@ package servers_test
 import (
 	"testing"
 
+	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps/steptest/servers"
 )
 
@@ -59,5 +60,39 @@ func TestRedisWithAPasswordStarts(t *testing.T) {
 func TestDockerEngineAnswers(t *testing.T) {
 	if servers.Docker(t)["host"] == "" {
 		t.Fatal("no host")
+	}
+}
+
+func TestPostgresGivesADatabaseOfOnesOwn(t *testing.T) {
+	a, b := servers.Postgres(t), servers.Postgres(t)
+	if a["database"] == b["database"] {
+		t.Fatal("two tests would share a database")
+	}
+	for _, settings := range []engine.Record{a, b} {
+		if _, err := servers.OpenPostgres(t, settings).Exec("CREATE TABLE x (id INT)"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestPrivatePostgresKeepsWhatWasCommittedThroughKillAndHasAStandby(t *testing.T) {
+	s := servers.PrivatePostgres(t)
+	settings := s.Settings()
+	if _, err := servers.OpenPostgres(t, settings).Exec("CREATE TABLE x (id INT); INSERT INTO x VALUES (1)"); err != nil {
+		t.Fatal(err)
+	}
+	s.Kill()
+	if err := servers.OpenPostgres(t, settings).Ping(); err == nil {
+		t.Fatal("the killed server answers")
+	}
+	s.Restart()
+	var n int
+	if err := servers.OpenPostgres(t, settings).QueryRow("SELECT COUNT(*) FROM x").Scan(&n); err != nil || n != 1 {
+		t.Fatalf("rows after the restart: %d, %v", n, err)
+	}
+	settings["address"] = s.Standby().Address()
+	var follows bool
+	if err := servers.OpenPostgres(t, settings).QueryRow("SELECT pg_is_in_recovery()").Scan(&follows); err != nil || !follows {
+		t.Fatalf("the standby follows: %v, %v", follows, err)
 	}
 }

@@ -1,0 +1,41 @@
+package sql
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+)
+
+func (d *mysqlDialect) keeper() keeper { return mysqlKeeper{} }
+
+// mysqlKeeper tells sessions apart by GET_LOCK, and ends them with KILL.
+type mysqlKeeper struct{}
+
+// mysqlLock is the name of the session lock of a token; it may have 64 characters.
+func mysqlLock(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return "handrail:" + hex.EncodeToString(sum[:])[:40]
+}
+
+func (mysqlKeeper) lock(token string) (string, bool) {
+	return fmt.Sprintf("SELECT GET_LOCK('%s', %d)", mysqlLock(token), lockTurn), true
+}
+
+func (mysqlKeeper) unlock(token string) string {
+	return "SELECT RELEASE_LOCK('" + mysqlLock(token) + "')"
+}
+
+func (mysqlKeeper) holder(token string) string {
+	return "SELECT IS_USED_LOCK('" + mysqlLock(token) + "')"
+}
+
+func (mysqlKeeper) running(id int64) string {
+	return fmt.Sprintf("SELECT TIME, STATE, LEFT(INFO, 100) FROM information_schema.PROCESSLIST WHERE ID = %d", id)
+}
+
+func (mysqlKeeper) stop(id int64, connection bool) string {
+	if connection {
+		return fmt.Sprintf("KILL CONNECTION %d", id)
+	}
+	return fmt.Sprintf("KILL QUERY %d", id)
+}
