@@ -52,7 +52,7 @@ func TestAKillWhileDockerWorksLosesAndRepeatsNothing(t *testing.T) {
 			locks, err := filepath.Glob(filepath.Join(state, "runs", "*", "scratch", "*.lock"))
 			return err == nil && len(locks) > 0
 		}},
-		{"the Compose command has restarted it", func(name, _ string) bool { return s.starts(name+"-web-1", name+"_web_1") == 2 }},
+		{"the Compose command has restarted it", func(name, _ string) bool { return s.saidStarted(name+"-web-1", name+"_web_1") == 2 }},
 	} {
 		t.Run(when.what, func(t *testing.T) {
 			name := fmt.Sprintf("handrail-crash-%d-%d", os.Getpid(), i)
@@ -88,18 +88,18 @@ func TestAKillWhileDockerWorksLosesAndRepeatsNothing(t *testing.T) {
 			if n := strings.Count(s.dockerCLI("network", "ls", "--format", "{{.Name}}", "--filter", "name="+name+"$"), name); n != 1 {
 				t.Errorf("there are %d networks", n)
 			}
-			if n := s.starts(name); n != 1 {
+			if n := s.saidStarted(name); n != 1 {
 				t.Errorf("the container was started %d times", n)
 			}
-			if n := s.starts(name+"-web-1", name+"_web_1"); n != 2 {
+			if n := s.saidStarted(name+"-web-1", name+"_web_1"); n != 2 {
 				t.Errorf("the service was started %d times, the first time included", n)
 			}
 		})
 	}
 }
 
-// starts says how often a container has said so. Versions of Compose name it differently.
-func (s *stand) starts(names ...string) int {
+// saidStarted says how often a container has said so. Versions of Compose name it differently.
+func (s *stand) saidStarted(names ...string) int {
 	n := 0
 	for _, name := range names {
 		out, _ := s.dockerCommand(s.t.Context(), "logs", name).CombinedOutput() // one of them is not there
