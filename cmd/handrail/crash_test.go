@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	_ "modernc.org/sqlite"
 
 	"github.com/handrail-dev/handrail/engine"
@@ -29,7 +30,7 @@ description: Every class of effect, counted where it happens.
 inputs:
   key: {type: string, description: What this run writes}
   container: {type: string, description: The container to restart}
-targets: {file: sqlite, db: mysql, cache: redis, engine: docker}
+targets: {file: sqlite, db: mysql, cache: redis, shards: cluster, engine: docker}
 steps:
   - id: before
     on: db
@@ -47,7 +48,14 @@ steps:
         - {exec: "INSERT INTO ledger (k) VALUES (:k)", expect: affected == 1}
         - {exec: "UPDATE total SET n = n + 1", expect: affected == 1}
   - id: queue
+    on: cache
     redis: {transaction: [[RPUSH, "ledger:${{ inputs.key }}", x], [INCR, "total:${{ inputs.key }}"]]}
+  - id: sharded
+    on: shards
+    redis: {transaction: [[RPUSH, "ledger:{${{ inputs.key }}}", x], [INCR, "total:{${{ inputs.key }}}"]]}
+  - id: everywhere
+    on: shards
+    redis: {snapshot: {}, nodes: masters}
   - id: command
     exec: {argv: [sh, -c, "echo $1 >> ledger.txt", sh, "${{ inputs.key }}"]}
   - id: container
@@ -65,6 +73,7 @@ type stand struct {
 	dir, bin         string
 	lite, maria      *sql.DB
 	redis            *servers.RedisServer
+	shards           *redis.ClusterClient
 	docker           string
 	liteFile, ledger string
 	firstStart       map[string]string // when each container was made, as the engine writes it
@@ -76,10 +85,12 @@ func newStand(t *testing.T) *stand {
 	db := servers.MySQL(t)
 	s.maria = servers.Open(t, db)
 	s.redis = servers.Redis(t)
+	cluster := servers.RedisClusterOf(t, 3, 0)
+	s.shards = cluster.Client()
 	s.docker, _ = servers.Docker(t)["host"].(string)
 	s.exec(s.maria, "CREATE TABLE ledger (k VARCHAR(64)) ENGINE=InnoDB", "CREATE TABLE total (n INT) ENGINE=InnoDB", "INSERT INTO total VALUES (0)")
-	env := fmt.Sprintf("targets:\n  file: {sqlite: {file: %q}}\n  db: {mysql: %s}\n  cache: {redis: {address: %q}}\n  engine: {docker: %s}\n",
-		s.liteFile, flow(t, db), s.redis.Addr, flow(t, servers.Docker(t)))
+	env := fmt.Sprintf("targets:\n  file: {sqlite: {file: %q}}\n  db: {mysql: %s}\n  cache: {redis: {address: %q}}\n  shards: {cluster: %s}\n  engine: {docker: %s}\n",
+		s.liteFile, flow(t, db), s.redis.Addr, flow(t, cluster.Settings()), flow(t, servers.Docker(t)))
 	s.write("crash.yaml", crashPlaybook)
 	s.write("here.yaml", env)
 	return s
@@ -229,6 +240,10 @@ func (s *stand) counts(key string) map[string]int {
 		s.t.Fatal(err)
 	}
 	got["queue"] = int(n)
+	if n, err = s.shards.LLen(s.t.Context(), "ledger:{"+key+"}").Result(); err != nil {
+		s.t.Fatal(err)
+	}
+	got["sharded"] = int(n)
 	return got
 }
 

@@ -208,9 +208,7 @@ func (r *reach) addTarget(name, typ string, settings engine.Record, declared eng
 	full, visible := engine.Record{}, engine.Record{}
 	for key, v := range settings {
 		field, _ := declared.Settings.FieldNamed(key)
-		if text, ok := v.(string); ok && field.Shape.Type == engine.TypePath && text != "" && !filepath.IsAbs(text) {
-			v = filepath.Join(base, text)
-		}
+		v = against(base, v, field.Shape)
 		full[key] = v
 		if _, secret := v.(engine.Secret); !secret && field.Shape.Type != engine.TypeSecret {
 			visible[key] = v
@@ -218,6 +216,24 @@ func (r *reach) addTarget(name, typ string, settings engine.Record, declared eng
 	}
 	r.targets = append(r.targets, steps.Target{Name: name, Type: typ, Settings: full})
 	return visible
+}
+
+// against takes the relative paths of a setting, also inside a record such as tls, against a folder.
+func against(base string, v engine.Value, shape engine.Shape) engine.Value {
+	switch x := v.(type) {
+	case string:
+		if shape.Type == engine.TypePath && x != "" && !filepath.IsAbs(x) {
+			return filepath.Join(base, x)
+		}
+	case engine.Record:
+		out := make(engine.Record, len(x))
+		for key, e := range x {
+			field, _ := shape.FieldNamed(key)
+			out[key] = against(base, e, field.Shape)
+		}
+		return out
+	}
+	return v
 }
 
 func (a *app) targetType(name string) engine.TargetType {
