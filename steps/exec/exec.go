@@ -107,10 +107,13 @@ func (k *Kind) Connect(ctx context.Context, target steps.Target, access steps.Ac
 
 // judge finds what is wrong, in what is known.
 func judge(p engine.Proposal) engine.Judgement {
+	return engine.Judgement{Risk: engine.RiskChanges, Remarks: remarks(p.Params), Problems: problems(p)}
+}
+
+func problems(p engine.Proposal) (found []engine.Problem) {
 	r := p.Params
-	j := engine.Judgement{Risk: engine.RiskChanges, Remarks: remarks(r)}
 	add := func(path, format string, args ...any) {
-		j.Problems = append(j.Problems, engine.Problem{Path: path, Message: fmt.Sprintf(format, args...)})
+		found = append(found, engine.Problem{Path: path, Message: fmt.Sprintf(format, args...)})
 	}
 	argv, hasArgv := r["argv"]
 	shell, hasShell := r["shell"]
@@ -138,7 +141,7 @@ func judge(p engine.Proposal) engine.Judgement {
 	if d, ok := r["kill_after"].(time.Duration); ok && d < 0 {
 		add("kill_after", "it cannot be shorter than nothing")
 	}
-	return j
+	return found
 }
 
 // judgePlace: whether there is a container depends on what the program runs on. That is not known where
@@ -215,8 +218,8 @@ func (k *Kind) Decode(operation string, r engine.Record) (steps.Operation, error
 		return nil, fmt.Errorf("exec has no operation %q", operation)
 	}
 	// Where it runs is not told here; Judge has looked at that.
-	if problems := judge(engine.Proposal{Params: r, On: "?"}).Problems; len(problems) > 0 {
-		return nil, problems[0]
+	if found := problems(engine.Proposal{Params: r, On: "?"}); len(found) > 0 {
+		return nil, found[0]
 	}
 	p := params{Codes: []int64{0}}
 	if err := steps.Bind(r, &p); err != nil {

@@ -35,6 +35,10 @@ func (p here) Execute(ctx context.Context, env *steps.Env) engine.Outcome {
 	said := p.listen(env)
 	cmd.Stdout, cmd.Stderr = said.stdout, said.stderr
 	ended, err := host.Run(ctx, cmd)
+	var lost *host.LostError
+	if err != nil && !errors.As(err, &lost) && ctx.Err() == nil {
+		err = p.whyNot(env, err)
+	}
 	return p.concluded(ctx, env, ended, said, err)
 }
 
@@ -54,18 +58,32 @@ func (p *program) concluded(ctx context.Context, env *steps.Env, ended host.Ende
 
 // command is what to run, but for its lock and its output.
 func (p here) command(env *steps.Env) (host.Command, error) {
-	dir, err := p.dir(env)
-	if err != nil {
-		return host.Command{}, fmt.Errorf("%w; `dir` says where the program runs", err)
-	}
-	vars, path := p.environment(env.Call.Token)
-	file, err := host.LookPath(p.argv()[0], path, dir)
+	dir, err := p.dirName(env)
 	if err != nil {
 		return host.Command{}, err
+	}
+	vars, path := p.environment(env.Call.Token)
+	file, err := host.FileOf(p.argv()[0], path, dir)
+	if err != nil {
+		return host.Command{}, p.whyNot(env, err)
 	}
 	return host.Command{
 		Path: file, Argv: p.argv(), Dir: dir, Env: vars, Stdin: p.Stdin.Reveal(), KillAfter: *p.KillAfter,
 	}, nil
+}
+
+// whyNot says why the program could not be started: the system says of a folder or a file that is not
+// there only that something is not.
+func (p here) whyNot(env *steps.Env, err error) error {
+	dir, dirErr := p.dir(env)
+	if dirErr != nil {
+		return fmt.Errorf("%w; `dir` says where the program runs", dirErr)
+	}
+	_, path := p.environment("")
+	if _, lookErr := host.LookPath(p.argv()[0], path, dir); lookErr != nil {
+		return lookErr
+	}
+	return err
 }
 
 // claim takes the lock of this attempt. When the author says that the program may be run again, one of

@@ -77,13 +77,18 @@ func (p *program) name() string {
 	return filepath.Base(p.Argv[0])
 }
 
-// dir is where it runs: an absolute folder.
-func (p *program) dir(env *steps.Env) (string, error) {
+// dirName is where it runs: an absolute folder.
+func (p *program) dirName(env *steps.Env) (string, error) {
 	dir := string(p.Dir)
 	if !filepath.IsAbs(dir) {
 		dir = filepath.Join(env.Dir, dir)
 	}
-	dir, err := filepath.Abs(dir)
+	return filepath.Abs(dir)
+}
+
+// dir is dirName, which must be there.
+func (p *program) dir(env *steps.Env) (string, error) {
+	dir, err := p.dirName(env)
 	if err != nil {
 		return "", err
 	}

@@ -70,6 +70,7 @@ func TestAProcessIsToldByItsStart(t *testing.T) {
 	}
 	reused, rebooted := known, known
 	reused.Start--
+	reused.Latest--
 	rebooted.Boot = "another"
 	for _, c := range []struct {
 		what  string
@@ -96,6 +97,32 @@ func TestAProcessIsToldByItsStart(t *testing.T) {
 		t.Errorf("a zombie is taken for alive")
 	}
 	_ = child.Wait() // killed
+}
+
+func TestTheClockSaysWhenAProcessWasStarted(t *testing.T) {
+	for range 20 {
+		r, err := Command{Path: "/bin/sleep", Argv: []string{"sleep", "1000"}, Stdout: io.Discard, Stderr: io.Discard}.begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		exact, err := identify(r.pid)
+		if err != nil || !r.process.startedAt(exact.Start) || r.process.Boot != exact.Boot {
+			t.Errorf("%+v is %+v: %v", r.process, exact, err)
+		}
+		r.watch.close()
+		r.undo(-1)
+	}
+}
+
+func TestALockOfAnOlderVersionIsRead(t *testing.T) {
+	h, err := parseHolder("token abc attempt 2 pipes 3 4 pid 5 start 6 boot x\n")
+	if want := (holder{token: "abc", attempt: 2, pipes: [2]uint64{3, 4}, process: Process{PID: 5, Start: 6, Latest: 6, Boot: "x"}}); err != nil || h != want {
+		t.Errorf("%+v %v", h, err)
+	}
+	h.process.Latest++
+	if again, err := parseHolder(h.String()); err != nil || again != h {
+		t.Errorf("%+v %v", again, err)
+	}
 }
 
 func awaitZombie(t *testing.T, pid int) {

@@ -22,6 +22,7 @@ type Yard struct {
 type Folder struct {
 	Traces
 	ended *os.File
+	root  *os.File // the folder itself: a name in it is found sooner than a long path
 
 	mu   sync.Mutex
 	free []string // lock files of this engine whose last attempt is recorded as ended
@@ -62,6 +63,9 @@ func (f *Folder) prepare() error {
 		return err
 	}
 	if err := os.MkdirAll(f.dir, 0o700); err != nil {
+		return err
+	}
+	if f.root, err = os.Open(f.dir); err != nil {
 		return err
 	}
 	if f.ended, err = os.OpenFile(f.endedFile(), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600); err != nil {
@@ -144,7 +148,7 @@ func (f *Folder) openLock() (path string, fd int, err error) {
 	for len(f.free) > 0 {
 		path = f.free[len(f.free)-1]
 		f.free = f.free[:len(f.free)-1]
-		if fd, err = lock(path, 0); err == nil {
+		if fd, err = f.lock(path, 0); err == nil {
 			return path, fd, nil
 		}
 		if !errors.Is(err, ErrHeld) {
@@ -154,15 +158,15 @@ func (f *Folder) openLock() (path string, fd int, err error) {
 	for {
 		f.made++
 		path = filepath.Join(f.dir, fmt.Sprintf("%d-%d.lock", os.Getpid(), f.made))
-		fd, err = lock(path, unix.O_CREAT|unix.O_EXCL)
+		fd, err = f.lock(path, unix.O_CREAT|unix.O_EXCL)
 		if !errors.Is(err, fs.ErrExist) {
 			return path, fd, err
 		}
 	}
 }
 
-func lock(path string, flags int) (int, error) {
-	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC|flags, 0o600)
+func (f *Folder) lock(path string, flags int) (int, error) {
+	fd, err := unix.Openat(int(f.root.Fd()), filepath.Base(path), unix.O_RDWR|unix.O_CLOEXEC|flags, 0o600)
 	if err != nil {
 		return -1, fmt.Errorf("open lock %s: %w", path, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,7 +23,25 @@ const TokenVariable = "HANDRAIL_TOKEN"
 type Process struct {
 	PID   int
 	Start uint64 // field 22 of /proc/<pid>/stat: clock ticks since the boot
-	Boot  string // /proc/sys/kernel/random/boot_id
+	// Latest is the end of the span of ticks in which it was started, where only that is known: no pid is
+	// used again so soon.
+	Latest uint64
+	Boot   string // /proc/sys/kernel/random/boot_id
+}
+
+// startedAt: a start time is that of the process.
+func (p Process) startedAt(ticks uint64) bool { return ticks >= p.Start && ticks <= p.Latest }
+
+// tick is the unit of start times: the kernel tells them in hundredths of a second on every machine.
+const tick = 10 * time.Millisecond
+
+// bootTicks is the clock by which the kernel tells when a process was started.
+func bootTicks() (uint64, error) {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
+		return 0, fmt.Errorf("read the clock of this boot: %w", err)
+	}
+	return uint64(now.Nano()) / uint64(tick), nil
 }
 
 func (p Process) String() string { return "pid " + strconv.Itoa(p.PID) }
@@ -94,7 +113,7 @@ func identify(pid int) (Process, error) {
 	if err != nil {
 		return Process{}, fmt.Errorf("look at pid %d: %w", pid, err)
 	}
-	return Process{PID: pid, Start: s.start, Boot: boot}, nil
+	return Process{PID: pid, Start: s.start, Latest: s.start, Boot: boot}, nil
 }
 
 // Alive is a process that belongs to an attempt.
@@ -133,7 +152,7 @@ func survivors(token string, known *Process) ([]Alive, error) {
 			}
 			return nil, err
 		}
-		reused = reused || known != nil && pid == known.PID && s.start != known.Start
+		reused = reused || known != nil && pid == known.PID && !known.startedAt(s.start)
 		all = append(all, s)
 	}
 	var out []Alive
@@ -152,7 +171,7 @@ func belongs(s stat, known *Process, reused bool) bool {
 		return false
 	}
 	if s.pid == known.PID {
-		return s.start == known.Start
+		return known.startedAt(s.start)
 	}
 	return !reused && s.start >= known.Start && (s.group == known.PID || s.session == known.PID)
 }

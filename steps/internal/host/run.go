@@ -80,14 +80,11 @@ func Run(ctx context.Context, c Command) (Ended, error) {
 		return Ended{}, err
 	}
 	defer r.watch.close()
-	// Without its identity the command is still found by its lock and by its token: that is no reason
-	// to end what has begun.
-	process, err := identify(r.pid)
 	if c.Lease != nil {
-		c.Lease.started(process)
+		c.Lease.started(r.process)
 	}
-	if err == nil && c.Noted != nil {
-		r.noted = func() error { return c.Noted(process) }
+	if c.Noted != nil {
+		r.noted = func() error { return c.Noted(r.identity()) }
 	}
 	e, err := r.toEnd(ctx)
 	if err != nil {
@@ -102,12 +99,21 @@ func Run(ctx context.Context, c Command) (Ended, error) {
 // running is a command that was started.
 type running struct {
 	pid       int
+	process   Process
 	watch     *watch
 	killAfter time.Duration
 	noted     func() error // nil: there is nothing to note, or no more
 
 	cut    error
 	killAt time.Time // zero: it was not asked to end, or was killed
+}
+
+// identity is which process it is, exactly: it has lived for a while.
+func (r *running) identity() Process {
+	if exact, err := identify(r.pid); err == nil {
+		return exact
+	}
+	return r.process
 }
 
 func (r *running) toEnd(ctx context.Context) (Ended, error) {
@@ -154,6 +160,7 @@ func (r *running) toEnd(ctx context.Context) (Ended, error) {
 		e.Signal = status.Signal()
 		e.Code = 128 + int(e.Signal)
 	}
+	r.watch.drain()
 	for until := time.Now().Add(patience); r.watch.reading() && time.Now().Before(until); {
 		if _, err := r.watch.wait(until); err != nil {
 			return Ended{}, err
@@ -217,6 +224,16 @@ func (c Command) begin(ctx context.Context) (*running, error) {
 		files = append(files, lock, uintptr(reading[0]), uintptr(reading[1]))
 	}
 
+	boot, err := bootID()
+	if err != nil {
+		return nil, err
+	}
+	// The kernel would tell when the process was started, in a file whose reading takes as long as half of
+	// the start. The clock before and after it says it well enough.
+	before, err := bootTicks()
+	if err != nil {
+		return nil, err
+	}
 	process := -1
 	pid, _, err := syscall.StartProcess(c.Path, c.Argv, &syscall.ProcAttr{
 		Dir: c.Dir, Env: c.Env, Files: files, Sys: &syscall.SysProcAttr{Setpgid: true, PidFD: &process},
@@ -224,8 +241,9 @@ func (c Command) begin(ctx context.Context) (*running, error) {
 	if err != nil {
 		return nil, startError(c, err)
 	}
-	r := &running{pid: pid, killAfter: c.KillAfter}
-	if process < 0 {
+	r := &running{pid: pid, killAfter: c.KillAfter, process: Process{PID: pid, Start: before, Boot: boot}}
+	r.process.Latest, err = bootTicks()
+	if err == nil && process < 0 {
 		process, err = unix.PidfdOpen(pid, 0)
 	}
 	if err == nil {

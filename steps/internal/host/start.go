@@ -34,7 +34,8 @@ func pipe() (reading, writing int, err error) {
 	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
 		return -1, -1, fmt.Errorf("make a pipe: %w", err)
 	}
-	if err := unix.SetNonblock(p[0], true); err != nil {
+	// The end was made a moment ago: what its flags are need not be asked.
+	if _, err := unix.FcntlInt(uintptr(p[0]), unix.F_SETFL, unix.O_NONBLOCK); err != nil {
 		_, _ = unix.Close(p[0]), unix.Close(p[1])
 		return -1, -1, fmt.Errorf("make a pipe: %w", err)
 	}
@@ -84,14 +85,23 @@ func startError(c Command, err error) error {
 }
 
 // LookPath finds the file that a command's name stands for: with a slash in it, from dir on; without
-// one, in the folders of path, of which only absolute ones count.
+// one, in the folders of path, of which only absolute ones count. It must be there.
 func LookPath(name, path, dir string) (string, error) {
+	file, err := FileOf(name, path, dir)
+	if err == nil && strings.Contains(name, "/") {
+		err = executable(file)
+	}
+	return file, err
+}
+
+// FileOf is LookPath, but for a name with a slash in it, which says itself which file it is: whether that
+// is there is told by starting it.
+func FileOf(name, path, dir string) (string, error) {
 	if strings.Contains(name, "/") {
-		file := name
 		if !strings.HasPrefix(name, "/") && dir != "" {
-			file = strings.TrimSuffix(dir, "/") + "/" + name
+			return strings.TrimSuffix(dir, "/") + "/" + name, nil
 		}
-		return file, executable(file)
+		return name, nil
 	}
 	for _, folder := range strings.Split(path, ":") {
 		if !strings.HasPrefix(folder, "/") {

@@ -63,7 +63,11 @@ type holder struct {
 	process Process   // zero: it was about to be started
 }
 
-const holderFormat = "token %s attempt %d pipes %d %d pid %d start %d boot %s"
+const (
+	holderFormat = "token %s attempt %d pipes %d %d pid %d start %d to %d boot %s"
+	// exactFormat is what older versions wrote.
+	exactFormat = "token %s attempt %d pipes %d %d pid %d start %d boot %s"
+)
 
 // holderBytes is the length of what is written: always the same, so that one text replaces another
 // without a change of the file's length, which would cost more than all the rest.
@@ -74,7 +78,7 @@ func (h holder) String() string {
 	if boot == "" {
 		boot = "-"
 	}
-	text := fmt.Sprintf(holderFormat, h.token, h.attempt, h.pipes[0], h.pipes[1], h.process.PID, h.process.Start, boot)
+	text := fmt.Sprintf(holderFormat, h.token, h.attempt, h.pipes[0], h.pipes[1], h.process.PID, h.process.Start, h.process.Latest, boot)
 	return fmt.Sprintf("%-*s\n", holderBytes-1, text)
 }
 
@@ -84,7 +88,13 @@ func parseHolder(text string) (holder, error) {
 	if text == "" {
 		return h, nil
 	}
-	_, err := fmt.Sscanf(strings.TrimSpace(text), holderFormat, &h.token, &h.attempt, &h.pipes[0], &h.pipes[1], &h.process.PID, &h.process.Start, &h.process.Boot)
+	p := &h.process
+	text = strings.TrimSpace(text)
+	_, err := fmt.Sscanf(text, holderFormat, &h.token, &h.attempt, &h.pipes[0], &h.pipes[1], &p.PID, &p.Start, &p.Latest, &p.Boot)
+	if err != nil {
+		_, err = fmt.Sscanf(text, exactFormat, &h.token, &h.attempt, &h.pipes[0], &h.pipes[1], &p.PID, &p.Start, &p.Boot)
+		p.Latest = p.Start
+	}
 	if err != nil {
 		return holder{}, fmt.Errorf("the lock of a command holds %q: %w", text, err)
 	}

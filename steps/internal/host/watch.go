@@ -18,7 +18,14 @@ type watch struct {
 	to   [2]io.Writer
 	buf  []byte
 	stop func() bool
+	// ending: an output has come to its end, so most likely the process is about to.
+	ending bool
+	small  [512]byte // buf, until more is written
 }
+
+// endingTime is how long only the end of a process is waited for when one of its outputs has ended. Most
+// often everything ends at once, and waking up for each would cost more than all the rest.
+const endingTime = 2 * time.Millisecond
 
 // The places in watch.fds.
 const (
@@ -88,7 +95,15 @@ func (w *watch) wait(deadline time.Time) (exited bool, err error) {
 	for i := range w.fds {
 		w.fds[i].Revents = 0
 	}
-	n, err := unix.Poll(w.fds[:], timeout)
+	from := 0
+	if w.ending && w.fds[watchProcess].Fd >= 0 {
+		from = watchProcess
+		if limit := int(endingTime / time.Millisecond); timeout < 0 || timeout > limit {
+			timeout = limit
+		}
+	}
+	w.ending = false
+	n, err := unix.Poll(w.fds[from:], timeout)
 	if errors.Is(err, unix.EINTR) {
 		return false, nil
 	}
@@ -115,19 +130,33 @@ func (w *watch) wait(deadline time.Time) (exited bool, err error) {
 
 // read hands over what a pipe holds. What the writer behind it thinks of that is not the command's
 // fault.
-func (w *watch) read(i int) {
+func (w *watch) read(i int) (more bool) {
 	if w.buf == nil {
-		w.buf = make([]byte, 4<<10)
+		w.buf = w.small[:]
 	}
 	n, err := unix.Read(int(w.fds[i].Fd), w.buf)
 	switch {
 	case n > 0:
 		_, _ = w.to[i].Write(w.buf[:n])
 		if n == len(w.buf) && n < 64<<10 {
-			w.buf = make([]byte, 64<<10)
+			w.buf = make([]byte, min(8*n, 64<<10))
 		}
-	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
+		return true
+	case errors.Is(err, unix.EINTR):
+		return true
+	case errors.Is(err, unix.EAGAIN):
 	default:
 		w.drop(i) // its writers are gone
+		w.ending = true
+	}
+	return false
+}
+
+// drain reads what there is.
+func (w *watch) drain() {
+	for i := range w.to {
+		for again := true; again && w.fds[i].Fd >= 0; {
+			again = w.read(i)
+		}
 	}
 }
