@@ -57,12 +57,18 @@ func (a *app) lint(paths []string, f lintFlags) error {
 		return err
 	}
 	var all []view.LintFinding
+	seen := map[view.LintFinding]bool{} // what a playbook runs may be among the files, too
 	for _, file := range files {
 		found, err := a.lintOne(file, env)
 		if err != nil {
 			return err
 		}
-		all = append(all, found...)
+		for _, f := range found {
+			if !seen[f] {
+				all = append(all, f)
+			}
+			seen[f] = true
+		}
 	}
 	if err := a.showLint(all, len(files)); err != nil {
 		return err
