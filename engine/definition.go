@@ -119,6 +119,9 @@ type Operation struct {
 	// Nests: it runs another playbook, named by the parameter Key. The loader finds that one, and its steps
 	// become steps of the run; the operation itself is never executed. It is the only one of its kind.
 	Nests bool
+	// Changes is the kind whose steps find something else AFTER it, when that is not the operation's own
+	// target, which it only reads: `file` for what writes a file. A dry-run then knows what is known later.
+	Changes string
 
 	// Judge narrows the class and risk by what the playbook says, and finds what is wrong with it. It
 	// is nil where the declaration says it all. It must be pure.

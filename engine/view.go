@@ -238,6 +238,14 @@ func (r *Run) Waits(path string) bool {
 	return n != nil && n.leafOp() != nil && n.leafOp().Waits
 }
 
+// ChangesOf is the kind whose steps find something else AFTER a step; empty: those on its own target do.
+func (r *Run) ChangesOf(path string) string {
+	if n := r.nodes[path]; n != nil && n.def.Operation != nil {
+		return n.def.Operation.Changes
+	}
+	return ""
+}
+
 // RiskOf is the risk of a step as its parameters say.
 func (r *Run) RiskOf(path string) Risk {
 	if n := r.nodes[path]; n != nil {

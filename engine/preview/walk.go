@@ -160,8 +160,8 @@ func (w *walk) command(ctx context.Context, c engine.Command) error {
 func (w *walk) askDoneIf(ctx context.Context, c engine.AskDoneIf) error {
 	after := ""
 	for _, q := range c.Questions {
-		if _, _, target := q.Operation(); after == "" {
-			after = w.changedBy(target)
+		if kind, _, target := q.Operation(); after == "" {
+			after = w.changedBy(kind, target)
 		}
 	}
 	e := engine.DoneIfAsked{Step: c.Step, Asked: engine.No}
@@ -189,16 +189,20 @@ func (w *walk) askDoneIf(ctx context.Context, c engine.AskDoneIf) error {
 	return w.apply(e)
 }
 
-// changedBy names the step that would change a target before the step at hand; empty: none.
-func (w *walk) changedBy(target string) string {
+// changedBy names the step that would change a target, or what a kind without one looks at, before the step at
+// hand; empty: none.
+func (w *walk) changedBy(kind, target string) string {
 	if by, ok := w.changed["*"]; ok {
 		return by
 	}
 	if target == "" {
-		return ""
+		return w.changed[ofKind+kind]
 	}
 	return w.changed[target]
 }
+
+// ofKind comes before the names of kinds among those of targets.
+const ofKind = "kind "
 
 // read executes what reads, unless what it would read is going to be changed: then it is shown as it
 // is now, and its result is known after the change.
@@ -242,7 +246,7 @@ func (w *walk) readAfter(c engine.Call) string {
 	if after := unknownIn(c.Params); after != "" {
 		return after
 	}
-	if after := w.changedBy(c.Target); after != "" {
+	if after := w.changedBy(c.Kind, c.Target); after != "" {
 		return after
 	}
 	after := ""
@@ -251,7 +255,7 @@ func (w *walk) readAfter(c engine.Call) string {
 			after = q.After()
 		}
 		if kind, _, target := q.Operation(); after == "" && kind != "" {
-			after = w.changedBy(target)
+			after = w.changedBy(kind, target)
 		}
 	})
 	return after
@@ -302,19 +306,26 @@ func (w *walk) effect(ctx context.Context, c engine.Execute) error {
 	if w.unasked[c.Step] {
 		s.Standing, s.Why = engine.StandingUnknown, "the run would stop here: "+w.doubt[c.Step]
 	}
-	if by := w.changedBy(c.Target); by != "" {
+	if by := w.changedBy(c.Kind, c.Target); by != "" {
 		for i := range s.Figures {
 			if s.Figures[i].Certainty == engine.FigureExact {
 				s.Figures[i].Certainty = engine.FigureEstimate
 				s.Figures[i].Why = "step " + by + " changes the target before"
 			}
 		}
+		// What is in the way now may be what that step is going to put right.
+		if s.Standing == engine.StandingUnknown && !w.unasked[c.Step] {
+			s.Standing, s.KnownAfter = engine.StandingWould, by
+			s.Why = strings.TrimSuffix("known after step "+by+": "+s.Why, ": ")
+		}
 	}
 	if s.Standing == engine.StandingAlready {
 		return w.apply(engine.Assumed{Step: c.Step, After: c.Step, State: engine.Already})
 	}
 	target := c.Target
-	if target == "" || c.Kind == "exec" { // a program can reach anything, wherever it runs
+	if kind := w.run.ChangesOf(c.Step); kind != "" {
+		target = ofKind + kind
+	} else if target == "" || c.Kind == "exec" { // a program can reach anything, wherever it runs
 		target = "*"
 	}
 	if _, ok := w.changed[target]; !ok && c.Class != engine.ClassAdvisory {

@@ -130,6 +130,18 @@ func TestAnEffectIsPreviewedAndNeverExecuted(t *testing.T) {
 	}
 }
 
+// TestWhatIsChangedElsewhereIsKnownAfterIt: a dump reads its target and writes a file.
+func TestWhatIsChangedElsewhereIsKnownAfterIt(t *testing.T) {
+	dump := leaf("dump", engine.ClassIdempotent, "db")
+	dump.Operation.Changes = "file"
+	look := leaf("look", engine.ClassRead, "")
+	look.Kind = "file"
+	other := leaf("other", engine.ClassRead, "")
+	l := &looker{}
+	expect(t, plan(t, l, dump, leaf("read", engine.ClassRead, "db"), look, other),
+		"dump would\nread would\nlook would after dump: known after step dump\nother would\n")
+}
+
 func TestWhatAnEffectWouldChangeIsKnownAfterIt(t *testing.T) {
 	l := &looker{}
 	p := plan(t, l,

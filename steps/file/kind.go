@@ -36,6 +36,19 @@ func sumResult(doc string) engine.Field {
 	return result("sha256", engine.TypeText, doc+" In hexadecimal.")
 }
 
+func dumpShape() engine.Shape {
+	return engine.RecordOf(
+		result("made", engine.TypeTime, "When it was made."),
+		result("database", engine.TypeText, "The database of its tables; null when it holds whole databases."),
+		texts("databases", "The databases that it holds under their names; none when it holds tables."),
+		result("server", engine.TypeText, "The server that it was taken from, with its version."),
+		result("rows", engine.TypeInteger, "Rows of all its tables."),
+		engine.Field{Name: "tables", Doc: "Its tables, in its order.", Shape: engine.ListOf(engine.RecordOf(
+			result("name", engine.TypeText, "The table; with its database when the dump holds databases."),
+			result("rows", engine.TypeInteger, "How many rows of it there are.")))},
+	)
+}
+
 func reading() []engine.Operation {
 	read := func(name, doc string, params engine.Shape, example string, results ...engine.Field) engine.Operation {
 		return engine.Operation{Name: name, Key: name, Class: engine.ClassRead, Risk: engine.RiskReads, Doc: doc,
@@ -62,6 +75,7 @@ func reading() []engine.Operation {
 			pathResult(), result("size", engine.TypeInteger, "Bytes."), sumResult("The SHA-256."),
 			result("proven", engine.TypeBool, "There is at least one checksum file or manifest beside it, and all there are agree."),
 			result("proof", engine.TypeText, "Why it is proven, or why not."),
+			engine.Field{Name: "dump", Shape: dumpShape(), Doc: "What the manifest says of a dump that sql.dump has made; null if it is none. It is worth as much as proven says."},
 			result("modified", engine.TypeTime, "When it was written to last.")),
 		read("read", "Reads a text file of at most 1 MiB.", steps.Params[readParams](),
 			`{id: version, file: {read: /etc/app/version}, expect: trim(text) == '4.2'}`,

@@ -128,7 +128,29 @@ func (p *checksumParams) read(ctx context.Context, s site) (engine.Record, error
 	}
 	proven, why := proof.Agree(claims, sum, f.Info().Size())
 	return engine.Record{"path": path, "size": f.Info().Size(), "sha256": sum, "proven": proven, "proof": why,
-		"modified": f.Info().ModTime()}, nil
+		"dump": s.dumpOf(real), "modified": f.Info().ModTime()}, nil
+}
+
+// dumpOf is what the manifest beside a file says of a dump. One that is broken says nothing; that it is broken
+// stands in the proof.
+func (s site) dumpOf(path string) engine.Value {
+	m, err := proof.Read(s.Reader, path)
+	if err != nil || m.Dump == nil {
+		return nil
+	}
+	r := engine.Record{"made": m.Made.At, "database": nil, "databases": engine.List{}, "server": m.Dump.Server, "rows": m.Dump.Rows}
+	if m.Dump.Database != "" {
+		r["database"] = m.Dump.Database
+	}
+	for _, name := range m.Dump.Databases {
+		r["databases"] = append(r["databases"].(engine.List), name)
+	}
+	tables := make(engine.List, len(m.Dump.Tables))
+	for i, t := range m.Dump.Tables {
+		tables[i] = engine.Record{"name": t.Name, "rows": t.Rows}
+	}
+	r["tables"] = tables
+	return r
 }
 
 func (p *readParams) read(_ context.Context, s site) (engine.Record, error) {

@@ -143,7 +143,7 @@ func operations() []engine.Operation {
 			Example: `{id: schema, sql: {script: "CREATE TABLE IF NOT EXISTS a (id INT); INSERT INTO a VALUES (1);"}}`,
 		},
 		{
-			Name: "export", Key: "export", Class: engine.ClassUnrepeatable, Risk: engine.RiskDestroys,
+			Name: "export", Key: "export", Class: engine.ClassUnrepeatable, Risk: engine.RiskDestroys, Changes: "file",
 			Doc: "Writes the rows of a query to a CSV file, however many. The file appears under its name only when it is complete and on disk; " +
 				"a file that was there before is replaced. NULL is written without quotes as `null` says, bytes in hexadecimal; text that reads like NULL is in quotes.",
 			Params: steps.Params[exportParams](), Judge: judgeExport,
@@ -152,7 +152,7 @@ func operations() []engine.Operation {
 			Example: `{id: audit, sql: {export: "SELECT * FROM audit WHERE at >= :from", args: {from: "2025-01-01"}, to: audit-2025.csv}}`,
 		},
 		{
-			Name: "dump", Key: "dump", Role: engine.RoleBackup, Class: engine.ClassIdempotent, Risk: engine.RiskChanges,
+			Name: "dump", Key: "dump", Role: engine.RoleBackup, Class: engine.ClassIdempotent, Risk: engine.RiskChanges, Changes: "file",
 			Doc: "Dumps tables, a database or several into a file of SQL, by the server's own program (mariadb-dump, mysqldump), which must be there. The rows of each table are counted in what the program writes. " +
 				"The file appears under its name only when the program has ended well, its mark of the end was seen, and all is on disk; beside it stands a manifest (NAME.manifest.json) with size, SHA-256 and counts. A file that is there is never overwritten.",
 			Params: steps.Params[dumpParams](), Judge: judgeDump, Result: dumpResult(),

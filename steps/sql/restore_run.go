@@ -1,6 +1,7 @@
 package sql
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -85,6 +86,7 @@ func (x *restoring) send(ctx context.Context, text []byte) error {
 	if err := x.report(); err != nil {
 		return err
 	}
+	text = bare(text)
 	first := !x.touched && !setting(text)
 	x.touched = x.touched || first
 	_, err := x.s.exec(ctx, fmt.Sprintf("statement %d of the dump (%s)", x.n+1, shorten(headline(text), 80)), string(text))
@@ -130,23 +132,26 @@ func setting(text []byte) bool {
 	return strings.HasPrefix(line, "SET ") || strings.HasPrefix(line, "USE ")
 }
 
-// headline is a statement without the comments before it and without the marks of a conditional one.
-func headline(text []byte) string {
-	s := strings.TrimSpace(string(text[:min(len(text), 2000)]))
+// bare is a statement without the lines of comment before it, as the client of the server sends it.
+func bare(text []byte) []byte {
 	for {
-		switch {
-		case strings.HasPrefix(s, "--"), strings.HasPrefix(s, "#"):
-			_, rest, _ := strings.Cut(s, "\n")
-			s = strings.TrimSpace(rest)
-		case strings.HasPrefix(s, "/*M!999999"):
-			_, rest, _ := strings.Cut(s, "*/")
-			s = strings.TrimSpace(rest)
-		default:
-			s = strings.TrimPrefix(strings.TrimPrefix(s, "/*M"), "/*")
-			s = strings.TrimLeft(s, "!0123456789 ")
-			return strings.Join(strings.Fields(s), " ")
+		text = bytes.TrimSpace(text)
+		if !bytes.HasPrefix(text, []byte("-- ")) && !bytes.HasPrefix(text, []byte("--\n")) && !bytes.HasPrefix(text, []byte("#")) {
+			return text
 		}
+		_, text, _ = bytes.Cut(text, []byte("\n"))
 	}
+}
+
+// headline is a statement without the marks of a conditional one.
+func headline(text []byte) string {
+	s := string(text[:min(len(text), 2000)])
+	if strings.HasPrefix(s, "/*M!999999") {
+		_, rest, _ := strings.Cut(s, "*/")
+		s = string(bare([]byte(rest)))
+	}
+	s = strings.TrimPrefix(strings.TrimPrefix(s, "/*M"), "/*")
+	return strings.Join(strings.Fields(strings.TrimLeft(s, "!0123456789 ")), " ")
 }
 
 // failed says what is true AFTER a restore that broke off.

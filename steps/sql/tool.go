@@ -78,7 +78,7 @@ func findTool(ctx context.Context, names []string, read func(said string) versio
 			missing = append(missing, err)
 			continue
 		case e.Cut != nil:
-			return tool{}, fmt.Errorf("%s --version did not answer: %w", name, e.Cut)
+			return tool{}, fmt.Errorf("%s --version did not answer within %s; is it the program that dumps?", name, askLimit)
 		case e.Code != 0:
 			return tool{}, fmt.Errorf("%s --version ended with code %d; is it the program that dumps?", name, e.Code)
 		}
