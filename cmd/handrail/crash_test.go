@@ -208,6 +208,11 @@ func (s *stand) count(key, container string) map[string]int {
 	got := s.counts(key)
 	if s.maria != nil {
 		got["container"] = s.starts(container)
+		n, err := s.shards.LLen(s.t.Context(), "ledger:{"+key+"}").Result()
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		got["sharded"] = int(n)
 	}
 	return got
 }
@@ -240,10 +245,6 @@ func (s *stand) counts(key string) map[string]int {
 		s.t.Fatal(err)
 	}
 	got["queue"] = int(n)
-	if n, err = s.shards.LLen(s.t.Context(), "ledger:{"+key+"}").Result(); err != nil {
-		s.t.Fatal(err)
-	}
-	got["sharded"] = int(n)
 	return got
 }
 
