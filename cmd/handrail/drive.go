@@ -64,7 +64,8 @@ func (s *session) driveWith(ctx context.Context, x *steps.Executor) (engine.RunS
 	return d.Drive(context.WithoutCancel(ctx))
 }
 
-// stopper turns the first signal into an orderly end and the second into a hasty one.
+// stopper turns the first signal into an orderly end, the second into a hasty one, and the third into one that
+// waits for nothing, as a SIGKILL does: what was under way is found out by the next resume.
 func (s *session) stopper(to chan<- local.Signal) func() {
 	count := 0
 	return func() {
@@ -74,8 +75,13 @@ func (s *session) stopper(to chan<- local.Signal) func() {
 			s.app.say("stopping: what reads ends now, an effect under way is finished and recorded; once more cancels it")
 			to <- local.Drain
 		case 2:
-			s.app.say("cancelling what is under way")
+			s.app.say("cancelling what is under way; once more leaves it where it is")
 			to <- local.Abort
+		case 3:
+			s.app.say("leaving at once; what is under way may go on without this process. Find out what became of it with: handrail resume %s", s.run.ID())
+			if s.app.leave != nil {
+				s.app.leave(int(exitInterrupted))
+			}
 		}
 	}
 }

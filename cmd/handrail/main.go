@@ -37,7 +37,7 @@ func main() {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	os.Exit(run(context.Background(), os.Args[1:], surroundings{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.LookupEnv,
-		signals: signals, now: time.Now, random: rand.Reader,
+		signals: signals, now: time.Now, random: rand.Reader, leave: os.Exit,
 	}))
 }
 
@@ -49,6 +49,7 @@ type surroundings struct {
 	signals        <-chan os.Signal
 	now            func() time.Time
 	random         io.Reader
+	leave          func(code int) // ends the process where it stands; nil: never
 }
 
 // run executes one command line and gives its exit code.
