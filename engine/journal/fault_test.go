@@ -267,3 +267,61 @@ func BenchmarkBare(b *testing.B) {
 		}
 	}
 }
+
+// The torn bytes are on the medium under another name BEFORE they are cut off: whatever of the cut has
+// reached the medium, they can be found.
+func TestTheRepairLosesNoBytes(t *testing.T) {
+	name := inRun(testRun, journalFile)
+	cuts := 0
+	for at := 1; at < 40; at++ {
+		d := newMemDisk()
+		j := create(t, StoreOn(d))
+		appendAll(t, j, started(), intent(1))
+		if err := j.Append([]engine.Stamped{intent(2)}, false); err != nil {
+			t.Fatal(err)
+		}
+		torn := d.crash(40)
+		whole := len(torn.files[name].data)
+		n := 0
+		torn.fail = func(string) error {
+			if n++; n >= at {
+				return errDisk
+			}
+			return nil
+		}
+		if j, err := StoreOn(torn).Open(testRun, tester); err == nil {
+			_ = j.Close()
+		}
+		left := len(torn.files[name].data) // a cut may reach the medium before anybody syncs it
+		if left == whole {
+			continue
+		}
+		cuts++
+		kept := torn.crash(0).files[inRun(testRun, journalFile+".1.broken")]
+		if kept == nil || len(kept.data) != whole-left {
+			t.Fatalf("operation %d: %d bytes were cut off, and kept is %+v", at, whole-left, kept)
+		}
+	}
+	if cuts == 0 {
+		t.Error("nothing was cut off")
+	}
+}
+
+// A line that has the right hash and a number that is not its own is refused.
+func TestTheNumberOfALineIsItsPlace(t *testing.T) {
+	for _, start := range []string{`{"n":7,"synced":1,"records":[`, `{"n":3,"synced":1,"records":[`, `{"n":2,"synced":9,"records":[`} {
+		_, _, err := damage(t, func(b []byte) []byte {
+			first := b[:strings.IndexByte(string(b), '\n')+1]
+			c := chain{}
+			_, c, err := c.check(first[:len(first)-1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			line, _ := c.end([]byte(start))
+			return append(append([]byte(nil), first...), line...)
+		})
+		if err == nil || !strings.Contains(err.Error(), "line number 2 was expected here") {
+			t.Errorf("%s: %v", start, err)
+		}
+	}
+}

@@ -162,14 +162,14 @@ func writeDoubt(b *strings.Builder, style Style, run string, v engine.StepView) 
 		b.WriteString("  it wrote\n" + indent("              | ", printable(v.Tail)) + "\n")
 	}
 	b.WriteString("  Look at the target, then say what is true:\n")
-	done := "goes on behind the step; nothing of it is run"
+	done := "it happened: the next resume goes on behind the step; nothing of it is run"
 	if len(v.DoneIf) > 0 {
-		done = "asks the step's done_if all the same, and goes on if it agrees"
+		done = "it happened: the next resume asks the step's done_if all the same, and goes on if it agrees"
 	}
 	path := Quote(v.Path)
 	fmt.Fprintf(b, "    handrail resolve %s %s done     --because \"…\"   %s\n", run, path, done)
-	fmt.Fprintf(b, "    handrail resolve %s %s not-done --because \"…\"   runs the step again\n", run, path)
-	fmt.Fprintf(b, "    handrail resolve %s %s skip     --because \"…\"   leaves the step out and goes on; its result is missing\n", run, path)
+	fmt.Fprintf(b, "    handrail resolve %s %s not-done --because \"…\"   it did not, and nothing of it is still under way: the next resume runs the step again\n", run, path)
+	fmt.Fprintf(b, "    handrail resolve %s %s skip     --because \"…\"   it does not matter: the next resume leaves the step out; its result is missing\n", run, path)
 }
 
 // Quote makes a word safe to be pasted into a shell.
