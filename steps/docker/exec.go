@@ -250,6 +250,11 @@ func (r *running) judge(end container.State) engine.Outcome {
 		return engine.Outcome{Result: result, Err: fmt.Sprintf("%s could not be started in %s (exit code %d): %s",
 			r.Argv[0], r.Container, end.Code(), lastLine(r.out.String()+r.errs.String()))}
 	}
+	if r.lost && end.Unsure() {
+		o := r.inDoubt(saidUnsure)
+		o.Result = engine.Record{"stdout": r.out.String(), "stderr": r.errs.String(), "code": nil}
+		return o
+	}
 	if !slices.Contains(r.Codes, end.Code()) {
 		return engine.Outcome{Result: result, Effect: engine.EffectUnknown, Err: codeError(r.Argv[0], r.Container, end.Code(), r.errs.String())}
 	}

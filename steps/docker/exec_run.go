@@ -77,6 +77,9 @@ func (r *running) run(ctx context.Context) engine.Outcome {
 	return r.inDoubt(err.Error())
 }
 
+// saidUnsure is what is known of a command about which the engine knows nothing.
+const saidUnsure = "the connection broke while it ran; the engine then says exit code 126, whatever the command has done"
+
 func (r *running) sendStdin(wg *sync.WaitGroup, stream types.HijackedResponse) {
 	text, given := r.stdin()
 	if !given {
@@ -133,6 +136,7 @@ func (r *running) notAttached(ctx context.Context, cause error) engine.Outcome {
 		return failure(err)
 	}
 	r.lost = true
+	r.note.pid = s.Pid
 	if ctx.Err() != nil {
 		return r.cut(ctx, nil)
 	}
@@ -148,7 +152,23 @@ func (r *running) notAttached(ctx context.Context, cause error) engine.Outcome {
 
 // await waits for the end of the command.
 func (r *running) await(ctx context.Context) (container.State, error) {
-	return container.Await(ctx, r.c, r.note.exec)
+	s, err := container.Await(ctx, r.c, r.note.exec)
+	if err == nil && r.lost && s.Unsure() {
+		err = r.c.awaitGone(ctx, r.note.container, s.Pid)
+	}
+	return s, err
+}
+
+// awaitGone waits for a process that the engine does not follow any more.
+func (c *connection) awaitGone(ctx context.Context, id string, pid int64) error {
+	return poll(ctx, func(ctx context.Context) (bool, error) {
+		s, found, err := c.look(ctx, id)
+		if err != nil || !found || !s.up() {
+			return true, err
+		}
+		alive, err := c.hasProcess(ctx, s, pid)
+		return !alive, err
+	})
 }
 
 // cut ends the command inside its container, because the step was cut short, and says what is true.

@@ -42,7 +42,18 @@ func (op exec) Settle(ctx context.Context, env *steps.Env) engine.Settlement {
 				fmt.Sprintf("the command still runs (exec %.12s, process %d on the engine's host); waiting for it was ended: %v", n.exec, s.Pid, err)}}
 		}
 	}
+	if s.Unsure() {
+		return op.settleUnsure(ctx, c, n, s)
+	}
 	return op.settleEnded(n, s)
+}
+
+// settleUnsure waits for the process itself, because the engine does not follow it any more.
+func (op exec) settleUnsure(ctx context.Context, c *connection, n execNote, s container.State) engine.Settlement {
+	if err := c.awaitGone(ctx, n.container, s.Pid); err != nil {
+		return engine.Settlement{Evidence: []string{fmt.Sprintf("process %d of the command on the engine's host was waited for: %v", s.Pid, err)}}
+	}
+	return engine.Settlement{Dead: true, Evidence: []string{saidUnsure, fmt.Sprintf("process %d of the command has ended (exec %.12s)", s.Pid, n.exec)}}
 }
 
 func couldNotAsk(err error) engine.Settlement {
@@ -103,18 +114,30 @@ func (c *connection) processGone(ctx context.Context, s shown, pid int64) (bool,
 	if pid == 0 {
 		return false, "its process was not recorded, so it cannot be shown that it has ended"
 	}
+	alive, err := c.hasProcess(ctx, s, pid)
+	switch {
+	case err != nil:
+		return false, "could not ask: " + err.Error()
+	case alive:
+		return false, fmt.Sprintf("process %d of the command still runs on the engine's host", pid)
+	}
+	return true, fmt.Sprintf("process %d of the command is gone", pid)
+}
+
+// hasProcess asks for the processes of a container, by their numbers on the engine's host.
+func (c *connection) hasProcess(ctx context.Context, s shown, pid int64) (bool, error) {
 	top, err := c.ContainerTop(ctx, s.id, []string{"-eo", "pid,args"})
 	if err != nil {
-		return false, "could not ask for the processes of the container: " + c.explain(ctx, err).Error()
+		return false, fmt.Errorf("look at the processes of container %s: %w", s.name, c.explain(ctx, err))
 	}
 	column := slices.Index(top.Titles, "PID")
 	if column < 0 {
-		return false, "the engine does not tell the processes of the container"
+		return false, fmt.Errorf("the engine does not tell the processes of container %s", s.name)
 	}
 	for _, p := range top.Processes {
 		if len(p) > column && p[column] == strconv.FormatInt(pid, 10) {
-			return false, fmt.Sprintf("process %d of the command still runs on the engine's host", pid)
+			return true, nil
 		}
 	}
-	return true, fmt.Sprintf("process %d of the command is gone", pid)
+	return false, nil
 }

@@ -306,3 +306,30 @@ func (tr trial) once(w *world, s *act) int {
 	next.prepared().ok()
 	return 1
 }
+
+// TestExecThatWritesToAClientThatIsGone: the engine calls it ended with code 126 when its output has nowhere to
+// go, while its process goes on.
+func TestExecThatWritesToAClientThatIsGone(t *testing.T) {
+	w := newWorld(t)
+	up := w.up("up")
+	script := "echo begun >>/tmp/effect; until [ -e /tmp/go ]; do sleep 0.1; done; for i in 1 2 3; do echo out; sleep 1; done; echo ended >>/tmp/effect"
+	p := w.lossy()
+	s := w.at(engine.Record{"host": "tcp://" + p.address}).exec(up, script)
+	got := make(chan engine.Outcome, 1)
+	go func() { got <- s.execute() }()
+	w.eventually("it has begun", func() bool { return w.sh(up, "cat /tmp/effect 2>/dev/null") == "begun" })
+	p.cut()
+	w.sh(up, "touch /tmp/go")
+	o := <-got
+	if effect := w.sh(up, "cat /tmp/effect"); effect != "begun\nended" {
+		t.Errorf("it is judged while it runs: %+v, effect %q", o, effect)
+	}
+	if !o.InDoubt && o.Err != "" {
+		t.Errorf("it is called failed: %+v", o)
+	}
+	next := w.exec(up, script)
+	next.env.Call.Note, next.env.Again = w.journalled(s.seat.lastNote()), true
+	if x := next.op.(steps.Settler).Settle(context.Background(), next.env); x.Err != "" || x.Verdict == engine.VerdictNotDone || !x.Dead {
+		t.Errorf("settled as %+v", x)
+	}
+}

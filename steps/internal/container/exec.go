@@ -60,6 +60,11 @@ func (s State) NeverRan() bool {
 	return s.Ended() && s.Pid == 0 && (*s.ExitCode == 126 || *s.ExitCode == 127)
 }
 
+// Unsure: what the engine says may not be how the command ended. It gives the code 126 to a command as soon
+// as it cannot hand on its output to a client that is gone, and does not follow the process any more, which
+// may be alive.
+func (s State) Unsure() bool { return s.Ended() && s.Pid != 0 && *s.ExitCode == 126 }
+
 // Code is the exit code; -1 while there is none.
 func (s State) Code() int64 {
 	if s.ExitCode == nil {
