@@ -8,11 +8,34 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
 	"github.com/handrail-dev/handrail/steps/steptest/servers"
 )
+
+// appending writes lines to a file until stop is called.
+func appending(t *testing.T, file string) (stop func()) {
+	t.Helper()
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-end:
+				return
+			case <-time.After(time.Millisecond):
+				_, _ = f.WriteString("a line\n")
+			}
+		}
+	}()
+	return func() { close(end); <-done; _ = f.Close() }
+}
 
 // composed is a service under Compose that writes into a folder all the time.
 func composed(t *testing.T) (folder, file string, target steps.Target) {
@@ -26,7 +49,7 @@ func composed(t *testing.T) (folder, file string, target steps.Target) {
 	text := `services:
   writer:
     image: ` + servers.Image + `
-    command: [sh, -c, "while :; do date +%s%N >> /data/log; done"]
+    command: [sh, -c, "while :; do date >> /data/log; sleep 1; done"]
     stop_signal: KILL
     volumes: ["./data:/data"]
     healthcheck: {test: [CMD, test, -s, /data/log], interval: 300ms}
@@ -59,6 +82,11 @@ func TestServiceFoldersAreBackedUpAndComeBack(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(data, "kept"), []byte("yesterday"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	noise := make([]byte, 16<<20) // to read it takes longer than to write a line
+	_, _ = rand.Read(noise)
+	if err := os.WriteFile(filepath.Join(data, "noise"), noise, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	backups := t.TempDir()
 	archive := filepath.Join(backups, "one.tar.gz")
 	w := open(t, "rabbitmq-backup", target)
@@ -67,7 +95,9 @@ func TestServiceFoldersAreBackedUpAndComeBack(t *testing.T) {
 
 	// Without the stop the log grows while it is read. That is found, and nothing is left that looks like a backup.
 	running := filepath.Join(backups, "running.tar.gz")
+	stop := appending(t, filepath.Join(data, "log"))
 	w.ends(w.run(map[string]any{"from": []any{data}, "to": running, "compose": file, "stop": false}), engine.RunFailed)
+	stop()
 	if _, err := os.Stat(running); !os.IsNotExist(err) {
 		t.Errorf("there is an archive of what was written to meanwhile: %v", err)
 	}
