@@ -219,7 +219,7 @@ func (r *Run) checkMemory() CheckMemory {
 		}
 		if n.marked && n.well() && !wiped[n.def.Target] {
 			c := Call{Step: n.path, Kind: n.def.Kind, Operation: n.def.Operation.Name,
-				Target: n.def.Target, Class: ClassTransactional, Token: r.token(n)}
+				Target: n.def.Target, Class: ClassTransactional, Token: r.token(n), Epoch: r.epoch}
 			if n.att != nil {
 				c.Seen = n.att.seen
 			}

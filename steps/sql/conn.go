@@ -38,6 +38,7 @@ type Conn struct {
 	marked   map[string]string // by database: empty, there are markers; else why there cannot be any
 	tables   map[string]tableFacts
 	leaks    map[string][]string
+	named    map[string]string // by database: which it is
 }
 
 // Close ends the connections.
@@ -46,7 +47,7 @@ func (c *Conn) Close() error { return c.db.Close() }
 // Connect opens a target. Under [steps.ReadOnly] the connection refuses what is not known to read.
 func (*Kind) Connect(ctx context.Context, target steps.Target, access steps.Access) (io.Closer, error) {
 	c := &Conn{name: target.Name, access: access, patience: patience,
-		marked: map[string]string{}, tables: map[string]tableFacts{}, leaks: map[string][]string{}}
+		marked: map[string]string{}, tables: map[string]tableFacts{}, leaks: map[string][]string{}, named: map[string]string{}}
 	var made driver.Connector
 	var err error
 	switch target.Type {
@@ -99,6 +100,7 @@ func (c *Conn) forget() {
 	clear(c.tables)
 	clear(c.leaks)
 	clear(c.marked)
+	clear(c.named)
 }
 
 // Remembers says of which of the calls the marker, state done, is in some database of the target.
@@ -122,9 +124,13 @@ func (*Kind) Remembers(ctx context.Context, conn io.Closer, calls []engine.Call)
 			if there[call.Token] {
 				continue
 			}
-			m, err := (&markers{c: c, table: c.markerName(db), token: call.Token}).read(ctx, s)
+			mark := &markers{c: c, table: c.markerName(db), token: call.Token, epoch: call.Epoch}
+			m, err := mark.read(ctx, s)
 			if err != nil {
 				return nil, err
+			}
+			if why := mark.ahead(m); why != "" {
+				return nil, fmt.Errorf("step %s: %s", call.Step, why)
 			}
 			there[call.Token] = m.state == stateDone
 		}

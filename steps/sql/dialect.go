@@ -62,6 +62,8 @@ type dialect interface {
 	strangers(ctx context.Context, q queryer, names []string) ([]string, error)
 	// markers are the databases that have a table of markers.
 	markers(ctx context.Context, q queryer) ([]string, error)
+	// server is the server's own name for itself, that another one does not have.
+	server(ctx context.Context, q queryer) (string, error)
 	// mayMark says whether the user can have markers in a database, found by reading only; no is why not.
 	mayMark(ctx context.Context, q queryer, database string) (no string, err error)
 }

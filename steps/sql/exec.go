@@ -211,5 +211,5 @@ func (t *change) Settle(ctx context.Context, env *steps.Env) engine.Settlement {
 	if mark == nil {
 		return settlePlain(ctx, env, c)
 	}
-	return settleMarker(ctx, env, c, mark, env.Call.Token)
+	return settleMarker(ctx, env, c, mark, was.markers)
 }

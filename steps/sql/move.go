@@ -342,6 +342,17 @@ func (m *move) Settle(ctx context.Context, env *steps.Env) engine.Settlement {
 	if err != nil {
 		return unasked(err)
 	}
+	if why := mark.ahead(got); why != "" {
+		return engine.Settlement{Dead: true, Evidence: []string{why}}
+	}
+	if got.state == stateNone {
+		if why, err := mark.another(ctx, s, env.Call, was.markers); err != nil || why != "" {
+			if err != nil {
+				return unasked(err)
+			}
+			return engine.Settlement{Dead: true, Evidence: []string{why}}
+		}
+	}
 	return m.judge(ctx, env, s, mark, got)
 }
 

@@ -187,8 +187,8 @@ func TestMoveThatTheDatabaseHasForgottenIsInDoubt(t *testing.T) {
 		s := g.step(t, "move", moved()).prepare()
 		g.part(t, s, 3)
 		s.env.Call.Note = engine.Record{"moved": int64(21), "batches": int64(3)}
-		older := strings.Replace(g.one(t, "SELECT result FROM handrail_markers"), `"batches":{"int":3}`, `"batches":{"int":2}`, 1)
-		for _, forget := range []string{"UPDATE handrail_markers SET result = '" + strings.Replace(older, `"batches":3`, `"batches":2`, 1) + "'", "DELETE FROM handrail_markers"} {
+		older := strings.Replace(g.one(t, "SELECT result FROM handrail_markers WHERE state = 'part'"), `"batches":{"int":3}`, `"batches":{"int":2}`, 1)
+		for _, forget := range []string{"UPDATE handrail_markers SET result = '" + strings.Replace(older, `"batches":3`, `"batches":2`, 1) + "' WHERE state = 'part'", "DELETE FROM handrail_markers WHERE state = 'part'"} {
 			g.must(t, forget)
 			settled := s.again(g, true).settle()
 			if settled.Verdict != engine.VerdictUnknown {

@@ -144,6 +144,16 @@ func (*mysqlDialect) markers(ctx context.Context, q queryer) ([]string, error) {
 	return out, err
 }
 
+// server: MariaDB has no name for itself but the number that tells the servers of a replication apart.
+func (*mysqlDialect) server(ctx context.Context, q queryer) (string, error) {
+	rows, err := q.rows(ctx, "ask which server it is", "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('server_id', 'server_uuid')")
+	id := "mysql"
+	for _, r := range rows {
+		id += " " + word(r[0]) + " " + word(r[1])
+	}
+	return id, err
+}
+
 // mayMark looks at the rights of the user.
 func (d *mysqlDialect) mayMark(ctx context.Context, q queryer, database string) (string, error) {
 	there, err := q.rows(ctx, rightsDoing, "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?", database, markerTableName)

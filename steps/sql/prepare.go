@@ -11,12 +11,13 @@ import (
 
 // seen is what Prepare leaves for Execute and for AFTER a crash.
 type seen struct {
-	markers string // the database with the markers; empty: there are none
-	leaky   string // why a rollback does not take everything back; empty: it does
+	markers  string // the database with the markers; empty: there are none
+	identity string // which database that is
+	leaky    string // why a rollback does not take everything back; empty: it does
 }
 
 func (s seen) value() engine.Value {
-	return engine.Record{"markers": s.markers, "leaky": s.leaky}
+	return engine.Record{"markers": s.markers, "leaky": s.leaky, "identity": s.identity}
 }
 
 func seenOf(call engine.Call) seen {
@@ -24,6 +25,7 @@ func seenOf(call engine.Call) seen {
 	var s seen
 	s.markers, _ = r["markers"].(string)
 	s.leaky, _ = r["leaky"].(string)
+	s.identity, _ = r["identity"].(string)
 	return s
 }
 
@@ -73,7 +75,8 @@ func (c *Conn) prepare(ctx context.Context, class engine.Class, list []written) 
 	if why != "" {
 		return engine.Preparation{Seen: seen{}.value(), Class: engine.ClassUnrepeatable, Why: why}, nil
 	}
-	return engine.Preparation{Seen: seen{markers: home}.value()}, nil
+	id, err := c.known(ctx, home)
+	return engine.Preparation{Seen: seen{markers: home, identity: id}.value()}, err
 }
 
 // footing finds the database that is written, and why a rollback would not take back everything: a
@@ -201,7 +204,9 @@ func (c *Conn) ensureMarkers(ctx context.Context, database string) (string, erro
 		return "", err
 	}
 	defer s.release()
-	err = c.tryMarkers(ctx, s, database)
+	if err = c.tryMarkers(ctx, s, database); err == nil {
+		err = c.christen(ctx, s, database)
+	}
 	var no *fault
 	switch {
 	case err == nil:

@@ -331,6 +331,17 @@ func (r *turn) settle(ctx context.Context) engine.Settlement {
 		}
 		return say("the marker of the script says done")
 	}
+	if why := r.mark(-1).ahead(whole); why != "" {
+		out.Evidence = []string{why}
+		return out
+	}
+	if why, err := r.mark(-1).another(ctx, r.s, r.env.Call, r.seen.markers); err != nil || why != "" {
+		if err != nil {
+			return say("could not ask which database it is: %v", err)
+		}
+		out.Evidence = []string{why}
+		return out
+	}
 	done := 0
 	for i, e := range r.entries {
 		if scriptClass(e.st.Class, r.c.d.ddlRollsBack()) == engine.ClassRead {

@@ -27,7 +27,7 @@ const busyTimeout = 5000
 
 // sqliteDialect is SQLite. Its statements run in this process: they end with it, and BEGIN IMMEDIATE
 // stands in for the session lock.
-type sqliteDialect struct{}
+type sqliteDialect struct{ file string }
 
 func (c *Conn) openSQLite(given engine.Record) (driver.Connector, error) {
 	var s sqliteSettings
@@ -38,7 +38,7 @@ func (c *Conn) openSQLite(given engine.Record) (driver.Connector, error) {
 	if err != nil {
 		return nil, engine.Problem{Path: "file", Message: err.Error()}
 	}
-	c.d, c.where = sqliteDialect{}, "sqlite "+string(s.File)
+	c.d, c.where = sqliteDialect{file}, "sqlite "+string(s.File)
 	q := url.Values{"mode": {"rw"}, "_pragma": {fmt.Sprintf("busy_timeout(%d)", busyTimeout), "foreign_keys(1)"}}
 	if c.access != steps.Full {
 		q.Set("mode", "ro")

@@ -2,7 +2,10 @@ package sql
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"strings"
+	"syscall"
 
 	"github.com/handrail-dev/handrail/steps/sql/statement"
 )
@@ -75,6 +78,18 @@ func (sqliteDialect) markers(ctx context.Context, q queryer) ([]string, error) {
 		return nil, err
 	}
 	return []string{mainDatabase}, nil
+}
+
+// server is the file. It is looked at by name: opening it would let go of the locks that this process has on it.
+func (d sqliteDialect) server(context.Context, queryer) (string, error) {
+	info, err := os.Stat(d.file)
+	if err != nil {
+		return "", fmt.Errorf("look at the database's file: %w", err)
+	}
+	if at, ok := info.Sys().(*syscall.Stat_t); ok {
+		return fmt.Sprintf("file %d on %d", at.Ino, at.Dev), nil
+	}
+	return "file " + d.file, nil
 }
 
 func (sqliteDialect) mayMark(context.Context, queryer, string) (string, error) { return "", nil }

@@ -133,7 +133,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 }
 
 // settleMarker says what became of an attempt that was cut off, by its marker.
-func settleMarker(ctx context.Context, env *steps.Env, c *Conn, mark *markers, lock string) engine.Settlement {
+func settleMarker(ctx context.Context, env *steps.Env, c *Conn, mark *markers, database string) engine.Settlement {
 	var out engine.Settlement
 	s, err := c.pin(ctx)
 	if err != nil {
@@ -141,7 +141,7 @@ func settleMarker(ctx context.Context, env *steps.Env, c *Conn, mark *markers, l
 		return out
 	}
 	defer s.release()
-	if why := c.outlive(ctx, s, lock, true); why != "" {
+	if why := c.outlive(ctx, s, env.Call.Token, true); why != "" {
 		out.Evidence = []string{why}
 		return out
 	}
@@ -150,6 +150,10 @@ func settleMarker(ctx context.Context, env *steps.Env, c *Conn, mark *markers, l
 	m, err := mark.settled(ctx, s)
 	if err != nil {
 		out.Evidence = []string{"could not ask the marker: " + err.Error()}
+		return out
+	}
+	if why := mark.ahead(m); why != "" {
+		out.Evidence = []string{why}
 		return out
 	}
 	switch m.state {
@@ -162,6 +166,15 @@ func settleMarker(ctx context.Context, env *steps.Env, c *Conn, mark *markers, l
 		out.Evidence = begunEvidence(c, mark.table, m)
 	case stateNone, stateFenced:
 		if m.state == stateNone {
+			why, err := mark.another(ctx, s, env.Call, database)
+			if err != nil {
+				out.Evidence = []string{"could not ask which database it is: " + err.Error()}
+				return out
+			}
+			if why != "" {
+				out.Evidence = []string{why}
+				return out
+			}
 			if err := mark.fence(ctx, s); err != nil {
 				out.Evidence = []string{"could not fence off an older attempt: " + err.Error()}
 				return out

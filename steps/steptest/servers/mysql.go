@@ -97,13 +97,14 @@ type MySQLServer struct {
 	t       testing.TB
 	process process
 	address string
+	data    string // the data folder
 }
 
 // PrivateMySQL starts a MariaDB that the test may kill. args are further options of mariadbd.
 func PrivateMySQL(t testing.TB, args ...string) *MySQLServer {
 	t.Helper()
 	dir := folder(t, "hrm")
-	s := &MySQLServer{t: t, process: process{name: "mariadbd", output: filepath.Join(dir, "log")}}
+	s := &MySQLServer{t: t, process: process{name: "mariadbd", output: filepath.Join(dir, "log")}, data: filepath.Join(dir, "data")}
 	s.process.answers = s.answers
 	daemon := setting(t, "HANDRAIL_TEST_MARIADBD")
 	if err := os.WriteFile(filepath.Join(dir, "init.sql"), []byte(mysqlAccount), 0o644); err != nil {
@@ -177,6 +178,26 @@ func (s *MySQLServer) Restart() {
 	if err := s.process.start(); err != nil {
 		s.t.Fatal(fmt.Errorf("restart MariaDB: %w", err))
 	}
+}
+
+// Yesterday copies the data folder, as a backup of the machine does, and gives what puts it back: the server
+// then knows of nothing that has happened since. It is down for both.
+func (s *MySQLServer) Yesterday() (putBack func()) {
+	s.t.Helper()
+	copied := filepath.Join(folder(s.t, "hry"), "data")
+	replace := func(to, from string) {
+		s.t.Helper()
+		s.process.kill()
+		if err := os.RemoveAll(to); err != nil {
+			s.t.Fatal(err)
+		}
+		if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+			s.t.Fatalf("copy the data folder: %v", err)
+		}
+		s.Restart()
+	}
+	replace(copied, s.data)
+	return func() { replace(s.data, copied) }
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {
