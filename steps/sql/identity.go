@@ -27,12 +27,8 @@ func (c *Conn) christen(ctx context.Context, s *session, database string) error 
 	if err != nil || got.state != stateNone {
 		return err
 	}
-	_, err = s.exec(ctx, "name the table of markers", "INSERT INTO "+m.table+" (token, epoch, state, result, at) VALUES (?, ?, ?, ?, ?)",
-		m.key(), int64(0), string(stateSelf), strings.ToLower(rand.Text()[:16]), markerTime())
-	if is(err, doubleFault) {
-		return nil // somebody else was faster
-	}
-	return err
+	_, err = m.insert(ctx, s, "name the table of markers", stateSelf, strings.ToLower(rand.Text()[:16]))
+	return err // that somebody else was faster is none
 }
 
 // identity is which server, and which table of markers on it, is being asked.

@@ -15,9 +15,9 @@ import (
 // TestAnotherServerIsNotTakenForOneOnWhichNothingHappened: a step was committed and its engine killed; then
 // the address leads to a server that never heard of it.
 func TestAnotherServerIsNotTakenForOneOnWhichNothingHappened(t *testing.T) {
-	first := ground{target: targetOf(servers.PrivateMySQL(t, "--server-id=1").Settings()), mysql: true}
+	first := ground{target: targetOf(servers.PrivateMySQL(t, "--server-id=1").Settings())}
 	first.db = servers.Open(t, first.target.Settings)
-	other := ground{target: targetOf(servers.PrivateMySQL(t, "--server-id=2").Settings()), mysql: true}
+	other := ground{target: targetOf(servers.PrivateMySQL(t, "--server-id=2").Settings())}
 	other.db = servers.Open(t, other.target.Settings)
 	first.stock(t)
 	other.stock(t)

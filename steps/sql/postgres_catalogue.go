@@ -142,3 +142,15 @@ func (d *postgresDialect) mayMark(ctx context.Context, q queryer, database strin
 	}
 	return "", nil
 }
+
+// server is the cluster's own number, which its physical replicas share: they have its markers.
+func (*postgresDialect) server(ctx context.Context, q queryer) (string, error) {
+	rows, err := q.rows(ctx, "ask which server it is", "SELECT system_identifier::text FROM pg_catalog.pg_control_system()")
+	if is(err, rightsFault) {
+		return "postgres", nil // the table of markers tells it alone
+	}
+	if err != nil || len(rows) == 0 {
+		return "", err
+	}
+	return "postgres " + word(rows[0][0]), nil
+}
