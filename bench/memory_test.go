@@ -36,8 +36,11 @@ func child(mode string) error {
 	debug.SetMemoryLimit(46 << 20)
 	w := &world{kinds: append(all.Kinds(), steps.Kind(&nothing{})), state: journal.OpenStore(filepath.Join(os.Getenv("HANDRAIL_BENCH_DIR"), "state"))}
 	text := repeated(10_000, nothingStep)
-	if mode == "items" {
+	switch mode {
+	case "items":
 		text = manyItems
+	case dumpMode:
+		text = dumpChild(w)
 	}
 	pb, err := w.load(text)
 	if err != nil {
