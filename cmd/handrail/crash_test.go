@@ -30,7 +30,7 @@ description: Every class of effect, counted where it happens.
 inputs:
   key: {type: string, description: What this run writes}
   container: {type: string, description: The container to restart}
-targets: {file: sqlite, db: mysql, cache: redis, shards: cluster, engine: docker}
+targets: {file: sqlite, db: mysql, pg: postgres, cache: redis, shards: cluster, engine: docker}
 steps:
   - id: before
     on: db
@@ -47,6 +47,14 @@ steps:
         - {query: "SELECT COUNT(*) AS n FROM ledger WHERE k = :k", as: had}
         - {exec: "INSERT INTO ledger (k) VALUES (:k)", expect: affected == 1}
         - {exec: "UPDATE total SET n = n + 1", expect: affected == 1}
+  - id: ledger
+    on: pg
+    sql:
+      args: {k: "${{ inputs.key }}"}
+      transaction:
+        - {query: "SELECT n FROM total FOR UPDATE", as: had}
+        - {exec: "INSERT INTO ledger (k) VALUES (:k)", expect: affected == 1}
+        - {exec: "UPDATE total SET n = :n + 1", args: {n: "${{ had.rows[0].n }}"}, expect: affected == 1}
   - id: queue
     on: cache
     redis: {transaction: [[RPUSH, "ledger:${{ inputs.key }}", x], [INCR, "total:${{ inputs.key }}"]]}
@@ -72,6 +80,7 @@ type stand struct {
 	t                *testing.T
 	dir, bin         string
 	lite, maria      *sql.DB
+	postgres         *sql.DB
 	redis            *servers.RedisServer
 	shards           *redis.ClusterClient
 	docker           string
@@ -84,13 +93,16 @@ func newStand(t *testing.T) *stand {
 	s := newFileStand(t)
 	db := servers.MySQL(t)
 	s.maria = servers.Open(t, db)
+	pg := servers.Postgres(t)
+	s.postgres = servers.OpenPostgres(t, pg)
 	s.redis = servers.Redis(t)
 	cluster := servers.RedisClusterOf(t, 3, 0)
 	s.shards = cluster.Client()
 	s.docker, _ = servers.Docker(t)["host"].(string)
 	s.exec(s.maria, "CREATE TABLE ledger (k VARCHAR(64)) ENGINE=InnoDB", "CREATE TABLE total (n INT) ENGINE=InnoDB", "INSERT INTO total VALUES (0)")
-	env := fmt.Sprintf("targets:\n  file: {sqlite: {file: %q}}\n  db: {mysql: %s}\n  cache: {redis: {address: %q}}\n  shards: {cluster: %s}\n  engine: {docker: %s}\n",
-		s.liteFile, flow(t, db), s.redis.Addr, flow(t, cluster.Settings()), flow(t, servers.Docker(t)))
+	s.exec(s.postgres, "CREATE TABLE ledger (k text)", "CREATE TABLE total (n int)", "INSERT INTO total VALUES (0)")
+	env := fmt.Sprintf("targets:\n  file: {sqlite: {file: %q}}\n  db: {mysql: %s}\n  pg: {postgres: %s}\n  cache: {redis: {address: %q}}\n  shards: {cluster: %s}\n  engine: {docker: %s}\n",
+		s.liteFile, flow(t, db), flow(t, pg), s.redis.Addr, flow(t, cluster.Settings()), flow(t, servers.Docker(t)))
 	s.write("crash.yaml", crashPlaybook)
 	s.write("here.yaml", env)
 	return s
@@ -240,6 +252,7 @@ func (s *stand) counts(key string) map[string]int {
 		return got
 	}
 	got["maria"] = s.rows(s.maria, key)
+	got["ledger"] = s.rows(s.postgres, key)
 	n, err := s.redis.Client().LLen(s.t.Context(), "ledger:"+key).Result()
 	if err != nil {
 		s.t.Fatal(err)
@@ -261,8 +274,12 @@ func (s *stand) countInFiles(key string) map[string]int {
 
 func (s *stand) rows(db *sql.DB, key string) int {
 	s.t.Helper()
+	query := "SELECT COUNT(*) FROM ledger WHERE k = ?"
+	if db == s.postgres {
+		query = "SELECT COUNT(*) FROM ledger WHERE k = $1"
+	}
 	var n int
-	if err := db.QueryRowContext(s.t.Context(), "SELECT COUNT(*) FROM ledger WHERE k = ?", key).Scan(&n); err != nil {
+	if err := db.QueryRowContext(s.t.Context(), query, key).Scan(&n); err != nil {
 		s.t.Fatal(err)
 	}
 	return n

@@ -12,8 +12,9 @@ import (
 
 // rendered is a statement as it is sent.
 type rendered struct {
-	text string
-	args []any
+	text   string
+	args   []any
+	secret bool // a secret stands in the text
 }
 
 // values are the arguments of one statement: its own, and those of the whole step behind them.
@@ -106,7 +107,16 @@ func (c *Conn) render(ctx context.Context, q queryer, st *statement.Statement, p
 			return "", v.problem(a.Name, "an empty list cannot stand in a statement, because IN () is no SQL; guard the step with `when: len(…) > 0`")
 		}
 		marks := make([]string, len(list))
+		var err error
 		for i, e := range list {
+			if c.d.unbound(st.Class) {
+				_, secret := e.(engine.Secret)
+				out.secret = out.secret || secret
+				if marks[i], err = c.d.literal(e); err != nil {
+					return "", v.problem(a.Name, "%v", err)
+				}
+				continue
+			}
 			mark, arg, err := c.d.bind(len(out.args)+1, e)
 			if err != nil {
 				return "", v.problem(a.Name, "%v", err)

@@ -198,7 +198,7 @@ func (n *counter) ofQuery(ctx context.Context, st *statement.Statement, piece st
 	if err != nil {
 		return n.unrendered(err)
 	}
-	return n.ask(ctx, rendered{"SELECT COUNT(*) FROM (" + r.text + ") AS handrail_rows", r.args}, r)
+	return n.ask(ctx, rendered{text: "SELECT COUNT(*) FROM (" + r.text + ") AS handrail_rows", args: r.args}, r)
 }
 
 // ofChange counts the rows that the WHERE of an UPDATE or DELETE finds.
@@ -218,8 +218,8 @@ func (n *counter) ofChange(ctx context.Context, st *statement.Statement, change 
 		all.text += " " + r.text
 		all.args = append(all.args, r.args...)
 	}
-	one := rendered{"SELECT 1 FROM" + all.text, all.args}
-	ask := rendered{"SELECT COUNT(*) FROM" + all.text, all.args}
+	one := rendered{text: "SELECT 1 FROM" + all.text, args: all.args}
+	ask := rendered{text: "SELECT COUNT(*) FROM" + all.text, args: all.args}
 	if !change.Limit.Empty() {
 		ask.text = "SELECT COUNT(*) FROM (" + one.text + ") AS handrail_rows"
 	}
@@ -282,7 +282,7 @@ func (n *counter) estimate(ctx context.Context, r rendered) (engine.Figure, erro
 		return f, err
 	}
 	defer s.release()
-	plan, err := s.query(ctx, "ask for an estimate", rendered{"EXPLAIN " + r.text, r.args})
+	plan, err := s.query(ctx, "ask for an estimate", rendered{text: "EXPLAIN " + r.text, args: r.args})
 	if err != nil {
 		return f, nil //nolint:nilerr // without an estimate the figure stays unknown
 	}

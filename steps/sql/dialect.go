@@ -17,6 +17,10 @@ type dialect interface {
 	quote(name string) string
 	// bind says how the n-th argument of a statement stands in it, and what the driver is handed.
 	bind(n int, v engine.Value) (text string, arg any, err error)
+	// unbound: the server takes no parameters in such a statement, so its arguments are put in as literals.
+	unbound(c statement.Class) bool
+	// literal is a value as it stands in a statement.
+	literal(v engine.Value) (string, error)
 	// value turns what the driver brought for a column of that type into a Value.
 	value(typ string, v any) (engine.Value, error)
 	// csv is a value as it stands in an exported file.

@@ -28,6 +28,7 @@ type fault struct {
 	reach reach
 	sort  faultSort
 	said  string // the sentence, with what to do next
+	terse string // the same without the server's own words, which may repeat the statement
 	cause error
 }
 
@@ -107,6 +108,18 @@ func (c *Conn) faultOf(doing string, err error) error {
 		f.said = fmt.Sprintf("the connection was lost before the answer was there (%v)", err)
 	}
 	return f
+}
+
+// discreet leaves out what a server repeats of a statement in which a secret stands.
+func discreet(err error, r rendered) error {
+	var f *fault
+	if !r.secret || !errors.As(err, &f) || f.terse == "" {
+		return err
+	}
+	quiet := *f
+	quiet.cause = nil
+	quiet.said = f.terse + "; what the server says besides is left out, because a secret stands in the statement"
+	return &quiet
 }
 
 // untrusted says what is wrong with the TLS of a server, or with that of this side.

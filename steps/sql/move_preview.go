@@ -59,8 +59,8 @@ func (m *move) figures(ctx context.Context, env *steps.Env, r *route) ([]engine.
 	cond, err := r.condition(ctx, r.c)
 	rows := engine.Figure{Name: "rows"}
 	if err == nil {
-		all := rendered{" FROM " + r.quoted(r.from) + " WHERE " + cond.text, cond.args}
-		rows, err = n.ask(ctx, rendered{"SELECT COUNT(*)" + all.text, all.args}, rendered{"SELECT 1" + all.text, all.args})
+		all := rendered{text: " FROM " + r.quoted(r.from) + " WHERE " + cond.text, args: cond.args}
+		rows, err = n.ask(ctx, rendered{text: "SELECT COUNT(*)" + all.text, args: all.args}, rendered{text: "SELECT 1" + all.text, args: all.args})
 	} else {
 		rows, err = n.unrendered(err)
 	}

@@ -42,7 +42,8 @@ const previewLimit = 10 * time.Second
 
 // mysqlDialect is MySQL, MariaDB and TiDB.
 type mysqlDialect struct {
-	zone     string // for SET time_zone; empty: as the server has it
+	loc      *time.Location // in which the driver reads and writes times
+	zone     string         // for SET time_zone; empty: as the server has it
 	settings mysqlSettings
 }
 
@@ -77,6 +78,7 @@ func (c *Conn) openMySQL(ctx context.Context, given engine.Record) (driver.Conne
 			d.zone = "+00:00" // a server without zone tables knows it by this name only
 		}
 	}
+	d.loc = cfg.Loc
 	made, err := mysql.NewConnector(cfg)
 	if err != nil || s.Timezone != "" {
 		return made, err
@@ -84,6 +86,7 @@ func (c *Conn) openMySQL(ctx context.Context, given engine.Record) (driver.Conne
 	if cfg.Loc, err = c.zoneOf(ctx, made); err != nil {
 		return nil, err
 	}
+	d.loc = cfg.Loc
 	return mysql.NewConnector(cfg)
 }
 

@@ -64,9 +64,9 @@ func (*mysqlDialect) answer(err error, f *fault) bool {
 	known, ok := mysqlFaults[e.Number]
 	f.sort = known.sort
 	if !ok {
-		f.said = fmt.Sprintf("%s (%d)", e.Message, e.Number)
+		f.said, f.terse = fmt.Sprintf("%s (%d)", e.Message, e.Number), fmt.Sprintf("the server refuses it (%d)", e.Number)
 		return true
 	}
-	f.said = fmt.Sprintf("%s (%d: %s)", known.said, e.Number, e.Message)
+	f.said, f.terse = fmt.Sprintf("%s (%d: %s)", known.said, e.Number, e.Message), fmt.Sprintf("%s (%d)", known.said, e.Number)
 	return true
 }

@@ -54,6 +54,10 @@ func (*postgresDialect) answer(err error, f *fault) bool {
 	var e *pgconn.PgError
 	if errors.As(err, &e) {
 		known, ok := postgresFaults[e.Code]
+		f.terse = fmt.Sprintf("the server refuses it (%s)", e.Code)
+		if ok {
+			f.terse = fmt.Sprintf("%s (%s)", known.said, e.Code)
+		}
 		f.sort, f.said = known.sort, fmt.Sprintf("%s (%s: %s)", known.said, e.Code, postgresDetail(e))
 		if !ok {
 			f.said = fmt.Sprintf("%s (%s)", postgresDetail(e), e.Code)

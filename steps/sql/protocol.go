@@ -178,7 +178,7 @@ func (s *session) send(ctx context.Context, doing string, r rendered, query bool
 	}
 	done, err := s.exec(ctx, doing, r.text, r.args...)
 	if err != nil {
-		return nil, err
+		return nil, discreet(err, r)
 	}
 	affected, err := done.RowsAffected()
 	if err != nil {

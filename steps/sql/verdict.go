@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/handrail-dev/handrail/engine"
@@ -220,6 +221,15 @@ func (c *Conn) outlive(ctx context.Context, s *session, lock string, kill bool) 
 	return c.stillRuns(ctx, s, lock)
 }
 
+// unquoted is the beginning of a statement, up to the first text in it, which may be a secret.
+func unquoted(text string) string {
+	before, _, found := strings.Cut(text, "'")
+	if found {
+		return before + "…"
+	}
+	return text
+}
+
 // stillRuns describes the statement that holds the lock.
 func (c *Conn) stillRuns(ctx context.Context, s *session, lock string) string {
 	holder, err := s.holder(ctx, lock)
@@ -232,5 +242,5 @@ func (c *Conn) stillRuns(ctx context.Context, s *session, lock string) string {
 		return fmt.Sprintf("%s: the attempt is still running on connection %d, with the rights of another user; wait for it and resume, or let an administrator end it with %s", c.where, holder, end)
 	}
 	return fmt.Sprintf("%s: the attempt is still running on connection %d, for %s s, %s: %s; wait for it and resume, or end it with %s",
-		c.where, holder, word(rows[0][0]), word(rows[0][1]), word(rows[0][2]), end)
+		c.where, holder, word(rows[0][0]), word(rows[0][1]), unquoted(word(rows[0][2])), end)
 }
