@@ -383,8 +383,10 @@ func TestARestoreMustSayThatItWipes(t *testing.T) {
 	}
 	for _, name := range []string{"dump", "restore"} {
 		op, _ := sql.New().Define().Operation(name)
-		if j := op.Judge(engine.Proposal{Params: engine.Record{name: "a"}, Target: "sqlite", Wipes: true}); len(j.Problems) != 1 || !strings.Contains(j.Problems[0].Message, "SQLite has no program") {
-			t.Errorf("%s of sqlite: %+v", name, j)
+		for target, want := range map[string]string{"sqlite": "SQLite has no program", "postgres": "run pg_dump"} {
+			if j := op.Judge(engine.Proposal{Params: engine.Record{name: "a"}, Target: target, Wipes: true}); len(j.Problems) != 1 || !strings.Contains(j.Problems[0].Message, want) {
+				t.Errorf("%s of %s: %+v", name, target, j)
+			}
 		}
 	}
 }

@@ -68,8 +68,8 @@ func problemsOfDump(params engine.Record, target string) []engine.Problem {
 	add := func(path, format string, args ...any) {
 		out = append(out, engine.Problem{Path: path, Message: fmt.Sprintf(format, args...)})
 	}
-	if target == "sqlite" {
-		add("", noDumps)
+	if why := noDumpsOf(target); why != "" {
+		add("", "%s", why)
 	}
 	if params["dump"] == "" {
 		add("dump", "names no file")

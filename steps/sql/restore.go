@@ -47,8 +47,8 @@ func judgeRestore(p engine.Proposal) engine.Judgement {
 
 func problemsOfRestore(params engine.Record, target string) []engine.Problem {
 	var out []engine.Problem
-	if target == "sqlite" {
-		out = append(out, engine.Problem{Message: noDumps})
+	if why := noDumpsOf(target); why != "" {
+		out = append(out, engine.Problem{Message: why})
 	}
 	for _, name := range []string{"restore", "safety"} {
 		if params[name] == "" {
@@ -174,7 +174,7 @@ func (c *Conn) aim(ctx context.Context, d *dump, b *backup) (nothing bool, err e
 func (c *Conn) mayRestore(ctx context.Context, q queryer, b *backup) error {
 	d, ok := c.d.(restorer)
 	if !ok {
-		return fmt.Errorf("%s: %s", c.where, noDumps)
+		return fmt.Errorf("%s: %s", c.where, noDumps(c.d.grammar()))
 	}
 	if b.Dump.System != d.system() {
 		return fmt.Errorf("%s: %s is a dump of %s, and this server is another system", c.where, filepath.Base(b.path), b.Dump.System)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/handrail-dev/handrail/steps/internal/host"
+	"github.com/handrail-dev/handrail/steps/sql/statement"
 )
 
 // tool is a program that dumps, with what it says of itself.
@@ -141,9 +142,26 @@ type stocked struct {
 func dumperOf(c *Conn) (dumper, error) {
 	d, ok := c.d.(dumper)
 	if !ok {
-		return nil, fmt.Errorf("%s: %s", c.where, noDumps)
+		return nil, fmt.Errorf("%s: %s", c.where, noDumps(c.d.grammar()))
 	}
 	return d, nil
 }
 
-const noDumps = "SQLite has no program that dumps; copy its file with file.copy while nobody writes to it, or write rows with sql.export"
+// noDumps says what to do in place of a dump on a server of which this kind knows none.
+func noDumps(g statement.Grammar) string {
+	if g == statement.SQLite {
+		return noDumpsOf("sqlite")
+	}
+	return noDumpsOf("postgres")
+}
+
+// noDumpsOf is the same for the type of a target; empty: it can be dumped, or is not known.
+func noDumpsOf(target string) string {
+	switch target {
+	case "sqlite":
+		return "SQLite has no program that dumps; copy its file with file.copy while nobody writes to it, or write rows with sql.export"
+	case "postgres":
+		return "only MySQL and MariaDB are dumped and restored so far; run pg_dump and pg_restore with exec, or write rows with sql.export"
+	}
+	return ""
+}
