@@ -18,7 +18,7 @@
 //   - under a read-only connection nothing but a list of reading requests leaves this machine: that
 //     is held by the transport, whatever an operation asks for.
 //
-// It never runs a command beside one that may still be alive, never removes a container other than
-// the one that was seen before the intent, nor a network or volume that a container has, and never takes a container for healthy because a
-// request returned.
+// It never runs a command beside one that may still be alive, never removes a container other than the one
+// that was seen before the intent, nor a network or volume that a container has, and never takes a container
+// for healthy because a request returned.
 package docker
