@@ -174,7 +174,11 @@ func TestShippedPlaybooksLoad(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := playbook.Load(filepath.Base(file), text, cat, nil); err != nil {
+			beside := func(_, name string) (playbook.File, error) {
+				text, err := os.ReadFile(filepath.Join(filepath.Dir(file), name+".yaml"))
+				return playbook.File{Name: name + ".yaml", Text: text}, err
+			}
+			if _, err := playbook.LoadTree(filepath.Base(file), text, cat, nil, beside); err != nil {
 				t.Errorf("%s", rendered(err))
 				continue
 			}
