@@ -391,7 +391,7 @@ func (m *move) judge(ctx context.Context, env *steps.Env, s *session, mark *mark
 			}
 		}
 		return say(engine.VerdictNotDone, "there is no marker in %s, and no statement of the attempt is running: no row was moved", mark.table)
-	case stateBegun:
+	case stateBegun, stateSelf:
 		return say(engine.VerdictUnknown, "the marker in %s is not one of a move (%s)", mark.table, got.result)
 	}
 	return say(engine.VerdictUnknown, "the marker in %s says %q, which this version does not know", mark.table, got.state)
