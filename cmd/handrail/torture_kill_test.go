@@ -186,10 +186,10 @@ func TestAnEngineThatSleepsIsNotPassedBy(t *testing.T) {
 		}
 		if runs, err := filepath.Glob(filepath.Join(state, "runs", "*", "owner.json")); err == nil && len(runs) == 1 {
 			run := filepath.Base(filepath.Dir(runs[0]))
-			switch code, _, _, errs := s.handrail(state, 0, "resume", run); {
-			case code == 4:
+			switch code, _, _, errs := s.handrail(state, 0, "resume", run); code {
+			case 4:
 				slept++
-			case code == 2: // it has come to its end, or is about to begin
+			case 2: // it has come to its end, or is about to begin
 			default:
 				t.Errorf("%s: somebody else has the run: exit %d\n%s", key, code, errs)
 			}

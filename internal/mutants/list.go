@@ -54,7 +54,7 @@ var mutants = []mutant{
 	{"unlock does not look for an owner", "engine/journal/unlock.go",
 		"letGo, err := holdJournal(h)", "letGo, err := func() {}, error(nil)", "./engine/journal", "Unlock"},
 	{"a refused run gives up all its locks", "engine/journal/locks.go",
-		"return removeLocks(root, made[k])", "return removeLocks(root, names)", "./engine/journal", "Refused"},
+		"return removeLocks(root, made[k])", "return removeLocks(root, append(made[k], names...))", "./engine/journal", "Refused"},
 	// The driver and the core.
 	{"an effect begins BEFORE its intent is durable", "engine/local/drive.go",
 		"if err := l.flush(ready.Sync); err != nil {", "if err := l.flush(false); err != nil {", "./engine/local ./engine/journal", "Durable|Failed|Power"},
