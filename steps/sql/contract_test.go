@@ -181,6 +181,11 @@ func grounds(t *testing.T, f func(t *testing.T, g ground)) {
 	t.Run("mysql", func(t *testing.T) { f(t, mysqlGround(t)) })
 	t.Run("postgres", func(t *testing.T) { f(t, postgresGround(t)) })
 	t.Run("sqlite", func(t *testing.T) { f(t, sqliteGround(t)) })
+	t.Run("sqlite in WAL mode", func(t *testing.T) {
+		g := sqliteGround(t)
+		g.must(t, "PRAGMA journal_mode = WAL")
+		f(t, g)
+	})
 }
 
 // moving is a move with one parameter that is another.

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -42,6 +43,7 @@ const previewLimit = 10 * time.Second
 
 // mysqlDialect is MySQL, MariaDB and TiDB.
 type mysqlDialect struct {
+	tidb     atomic.Bool    // known AFTER the first greeting
 	loc      *time.Location // in which the driver reads and writes times
 	zone     string         // for SET time_zone; empty: as the server has it
 	settings mysqlSettings
@@ -184,6 +186,12 @@ func (d *mysqlDialect) greet(ctx context.Context, raw driver.Conn, readOnly bool
 	if err != nil {
 		return 0, err
 	}
+	if strings.Contains(word(row[3]), "TiDB") {
+		d.tidb.Store(true)
+		if err := tidbOldness(word(row[3])); err != nil && !readOnly {
+			return 0, refusal{err.Error()}
+		}
+	}
 	var set []string
 	if mode := word(row[1]); mode != "" {
 		var kept []string
@@ -203,7 +211,10 @@ func (d *mysqlDialect) greet(ctx context.Context, raw driver.Conn, readOnly bool
 		set = append(set, "SET SESSION time_zone = '"+d.zone+"'")
 	}
 	if readOnly {
-		set = append(set, "SET SESSION TRANSACTION READ ONLY", "SET SESSION lock_wait_timeout = 5")
+		if !d.tidb.Load() { // which refuses it, or does nothing of the kind: there the guard stands alone
+			set = append(set, "SET SESSION TRANSACTION READ ONLY")
+		}
+		set = append(set, "SET SESSION lock_wait_timeout = 5")
 		if strings.Contains(word(row[3]), "MariaDB") {
 			set = append(set, fmt.Sprintf("SET SESSION max_statement_time = %d", int(previewLimit.Seconds())))
 		} else {

@@ -6,10 +6,10 @@ import (
 	"fmt"
 )
 
-func (d *mysqlDialect) keeper() keeper { return mysqlKeeper{} }
+func (d *mysqlDialect) keeper() keeper { return mysqlKeeper{tidb: d.tidb.Load()} }
 
 // mysqlKeeper tells sessions apart by GET_LOCK, and ends them with KILL.
-type mysqlKeeper struct{}
+type mysqlKeeper struct{ tidb bool }
 
 // mysqlLock is the name of the session lock of a token; it may have 64 characters.
 func mysqlLock(token string) string {
@@ -33,9 +33,14 @@ func (mysqlKeeper) running(id int64) string {
 	return fmt.Sprintf("SELECT TIME, STATE, LEFT(INFO, 100) FROM information_schema.PROCESSLIST WHERE ID = %d", id)
 }
 
-func (mysqlKeeper) stop(id int64, connection bool) string {
-	if connection {
-		return fmt.Sprintf("KILL CONNECTION %d", id)
+// stop: a TiDB that is one of several takes a plain KILL for one of its own connections, which it may not be.
+func (k mysqlKeeper) stop(id int64, connection bool) string {
+	word := "KILL"
+	if k.tidb {
+		word = "KILL TIDB"
 	}
-	return fmt.Sprintf("KILL QUERY %d", id)
+	if connection {
+		return fmt.Sprintf("%s CONNECTION %d", word, id)
+	}
+	return fmt.Sprintf("%s QUERY %d", word, id)
 }
