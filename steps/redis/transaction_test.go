@@ -270,12 +270,12 @@ func TestBusyServerIsWaitedFor(t *testing.T) {
 
 func TestClientKilledInTheMiddleOfAScript(t *testing.T) {
 	w := newWorld(t)
-	done := make(chan engine.Outcome, 1)
-	go func() { done <- w.execute(call("script", busy(5000))) }()
 	killer := w.server.Client()
 	if err := killer.Ping(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
+	done := make(chan engine.Outcome, 1)
+	go func() { done <- w.execute(call("script", busy(5000))) }()
 	eventually(t, "the script runs", func() bool { return stuck(t, w.server.Addr) })
 	_ = killer.Do(t.Context(), "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes").Err()
 	same(t, succeeded(t, <-done)["value"], int64(1))
