@@ -190,6 +190,65 @@ func (x *Executor) Preview(ctx context.Context, c engine.Call) (engine.Impact, e
 	return op.Preview(ctx, env)
 }
 
+// Reach opens a target, for a check of whether it can be had.
+func (x *Executor) Reach(ctx context.Context, kind, target string) error {
+	k, ok := x.kinds[kind]
+	if !ok {
+		return fmt.Errorf("there is no step kind %s", kind)
+	}
+	_, err := x.connect(ctx, k, x.targets[target])
+	return err
+}
+
+// Check says what an operation would miss if it were executed now. It belongs to a dry-run.
+func (x *Executor) Check(ctx context.Context, c engine.Call) ([]engine.Lack, error) {
+	if x.access != ReadOnly {
+		return nil, errors.New("a check needs a read-only executor")
+	}
+	_, unknown := engine.FirstUnknown(c.Params)
+	op, env, err := x.decode(c, nobody{})
+	switch {
+	case err != nil && unknown: // what is not known cannot be held against it
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	if k, ok := op.(Checker); ok {
+		return k.Check(ctx, env)
+	}
+	if def := x.defs[c.Kind]; unknown || def.Name == "" {
+		return nil, nil
+	}
+	impact, err := op.Preview(ctx, env)
+	if err != nil {
+		return nil, err
+	}
+	if impact.Standing == engine.StandingUnknown && impact.Why != "" {
+		return []engine.Lack{LackOf(impact.Why)}, nil
+	}
+	return nil, nil
+}
+
+// Makes: an operation may make what a later one on the same target would miss.
+func (x *Executor) Makes(c engine.Call) bool {
+	if !c.Class.Writes() || c.Class == engine.ClassAdvisory {
+		return false
+	}
+	op, env, err := x.decode(c, nobody{})
+	if err != nil {
+		return true
+	}
+	m, ok := op.(Maker)
+	return !ok || m.Makes(env)
+}
+
+// LackOf makes a lack of a sentence that says first what is wrong, and behind a semicolon what to do.
+func LackOf(said string) engine.Lack {
+	what, remedy, _ := strings.Cut(said, "; ")
+	what, _, _ = strings.Cut(what, ": unless a step before")
+	return engine.Lack{What: what, Remedy: remedy}
+}
+
 // Ask asks questions in order, as one: yes if all are yes, no as soon as one is.
 func (x *Executor) Ask(ctx context.Context, step string, questions []engine.Question) engine.Answer {
 	all := engine.Answer{Asked: engine.Yes}

@@ -51,6 +51,20 @@ type Settler interface {
 	Settle(ctx context.Context, env *Env) engine.Settlement
 }
 
+// Checker is an operation that can say, long before a run, what it would miss. Its parameters may have the zero
+// value where they are not known (see [engine.FirstUnknown] on Env.Call.Params). Like Preview it may only read. An
+// operation that is no Checker is previewed instead, when all of its parameters are known; what could then not be
+// judged is what it lacks.
+type Checker interface {
+	Check(ctx context.Context, env *Env) ([]engine.Lack, error)
+}
+
+// Maker is an operation that knows whether it makes something that a later step could miss: a table, a container. One
+// that is no Maker is taken to make whatever is missing on its target.
+type Maker interface {
+	Makes(env *Env) bool
+}
+
 // Connector is a kind whose steps act on targets.
 type Connector interface {
 	// Connect opens a target. Under [ReadOnly] the connection must refuse, below the code of the

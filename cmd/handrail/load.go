@@ -96,6 +96,17 @@ func (a *app) givenFlags(c *cobra.Command, g *given) {
 
 // inputs brings what was given into the form that the playbook declares; all mistakes come together.
 func (a *app) inputs(pb *engine.Playbook, g given) (engine.Record, error) {
+	values, err := a.givenValues(g)
+	if err != nil {
+		return nil, err
+	}
+	r, err := playbook.ParseInputs(pb, values)
+	a.maskInputs(r)
+	return r, err
+}
+
+// givenValues are the inputs as they were given: those of the file, and over them those of the command line.
+func (a *app) givenValues(g given) (map[string]any, error) {
 	values := map[string]any{}
 	if g.inputsFile != "" {
 		src, err := readFile(a.in(g.inputsFile))
@@ -109,12 +120,7 @@ func (a *app) inputs(pb *engine.Playbook, g given) (engine.Record, error) {
 			values = map[string]any{}
 		}
 	}
-	if err := pairs(g.inputs, values); err != nil {
-		return nil, err
-	}
-	r, err := playbook.ParseInputs(pb, values)
-	a.maskInputs(r)
-	return r, err
+	return values, pairs(g.inputs, values)
 }
 
 // pairs puts key=value texts into values.

@@ -30,6 +30,7 @@ type Conn struct {
 	where    string // "mysql 127.0.0.1:3306", for messages; never a password
 	d        dialect
 	db       *sql.DB
+	made     driver.Connector // of connections that nothing guards; see [preparer]
 	access   steps.Access
 	patience time.Duration
 
@@ -67,6 +68,7 @@ func (*Kind) Connect(ctx context.Context, target steps.Target, access steps.Acce
 		}
 		return nil, err
 	}
+	c.made = made
 	c.db = sql.OpenDB(&connector{made, c.d, access})
 	c.db.SetMaxIdleConns(idleConns)
 	s, err := c.pin(ctx)

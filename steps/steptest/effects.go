@@ -44,6 +44,23 @@ func (b *bench) checkPreview(t *testing.T) {
 	b.noSecrets(t, fmt.Sprintf("%+v", impact))
 }
 
+// checkCheck: where the operation would succeed, it lacks nothing; to find that out changes nothing.
+func (b *bench) checkCheck(t *testing.T) {
+	p := b.place(t)
+	before := b.fingerprint()
+	env, _ := p.env(t, b.call(t), steps.ReadOnly)
+	k, _ := b.decode(t).(steps.Checker)
+	lacks, err := k.Check(t.Context(), env)
+	if err != nil {
+		t.Fatalf("check: %v", err)
+	}
+	b.same(t, before, "a check")
+	for _, l := range lacks {
+		t.Errorf("it is said to lack something: %s; %s", l.What, l.Remedy)
+	}
+	b.noSecrets(t, fmt.Sprintf("%+v", lacks))
+}
+
 func (b *bench) checkRefused(t *testing.T) {
 	p := b.place(t)
 	before, effects := b.fingerprint(), b.effects()

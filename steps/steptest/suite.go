@@ -112,6 +112,9 @@ type bench struct {
 func (b *bench) check(t *testing.T) {
 	t.Run("parameters", b.checkParameters)
 	t.Run("preview changes nothing", b.checkPreview)
+	if _, ok := b.decode(t).(steps.Checker); ok {
+		t.Run("a check changes nothing", b.checkCheck)
+	}
 	class := b.class()
 	if class == engine.ClassPerson || b.op.Nests {
 		t.Run("is never executed", b.checkNotExecuted)

@@ -1,0 +1,33 @@
+package exec
+
+import (
+	"context"
+
+	"github.com/handrail-dev/handrail/engine"
+	"github.com/handrail-dev/handrail/steps"
+	"github.com/handrail-dev/handrail/steps/internal/host"
+)
+
+// Check looks for the folder and for the program. A program is there or it is not: one that an earlier step
+// installs is none that a procedure should rest on.
+func (p *program) Check(_ context.Context, env *steps.Env) ([]engine.Lack, error) {
+	dir, err := p.dir(env)
+	if _, later := p.raw["dir"].(engine.Unknown); later {
+		err = nil
+	}
+	if err != nil {
+		return []engine.Lack{{What: err.Error(), Remedy: "make it, or give `dir`"}}, nil
+	}
+	name := "sh"
+	if p.Shell == "" {
+		if unknownProgram(p.raw) {
+			return nil, nil
+		}
+		name = p.Argv[0]
+	}
+	_, path := p.environment("")
+	if _, err := host.LookPath(name, path, dir); err != nil {
+		return []engine.Lack{{What: err.Error(), Remedy: "install it on this machine, or say where it is", Lasting: true}}, nil
+	}
+	return nil, nil
+}
