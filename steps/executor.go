@@ -192,11 +192,7 @@ func (x *Executor) Preview(ctx context.Context, c engine.Call) (engine.Impact, e
 
 // Reach opens a target, for a check of whether it can be had.
 func (x *Executor) Reach(ctx context.Context, kind, target string) error {
-	k, ok := x.kinds[kind]
-	if !ok {
-		return fmt.Errorf("there is no step kind %s", kind)
-	}
-	_, err := x.connect(ctx, k, x.targets[target])
+	_, err := x.connect(ctx, kind, x.targets[target])
 	return err
 }
 

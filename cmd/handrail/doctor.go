@@ -215,7 +215,7 @@ func (x *examination) target(ctx context.Context, ex *steps.Executor, t steps.Ta
 	kind := ""
 	for _, k := range x.app.catalogue().Kinds() {
 		for _, typ := range k.Targets {
-			if typ.Name == t.Type {
+			if typ.Name == t.Type && kind == "" {
 				kind = k.Name
 			}
 		}

@@ -8,9 +8,23 @@ import (
 	"github.com/handrail-dev/handrail/steps/internal/host"
 )
 
-// Check looks for the folder and for the program. A program is there or it is not: one that an earlier step
-// installs is none that a procedure should rest on.
-func (p *program) Check(_ context.Context, env *steps.Env) ([]engine.Lack, error) {
+// Check looks for the folder and for the program on this machine. A program is there or it is not: one that an
+// earlier step installs is none that a procedure should rest on. Elsewhere a preview says what can be said.
+func (p *program) Check(ctx context.Context, env *steps.Env) ([]engine.Lack, error) {
+	if _, local := p.at(env).(here); local {
+		return p.checkHere(env)
+	}
+	if _, unknown := engine.FirstUnknown(p.raw); unknown {
+		return nil, nil
+	}
+	impact, err := p.Preview(ctx, env)
+	if err == nil && impact.Standing == engine.StandingUnknown {
+		return []engine.Lack{steps.LackOf(impact.Why)}, nil
+	}
+	return nil, err
+}
+
+func (p *program) checkHere(env *steps.Env) ([]engine.Lack, error) {
 	dir, err := p.dir(env)
 	if _, later := p.raw["dir"].(engine.Unknown); later {
 		err = nil
