@@ -149,3 +149,37 @@ echo "state: code=$code"
 		}
 	}
 }
+
+// TestDoctorAsksPostgreSQL: for a user who may only read, about tables and columns that are not there.
+func TestDoctorAsksPostgreSQL(t *testing.T) {
+	g := newGround(t)
+	settings := servers.Postgres(t)
+	db := servers.OpenPostgres(t, settings)
+	user := "r" + strings.ToLower(engine.Text(settings["database"]))
+	run := func(statements ...string) {
+		t.Helper()
+		for _, q := range statements {
+			if _, err := db.ExecContext(context.WithoutCancel(t.Context()), q); err != nil {
+				t.Fatalf("%s: %v", q, err)
+			}
+		}
+	}
+	run("CREATE TABLE counts (id INT PRIMARY KEY, n INT NOT NULL)", "CREATE ROLE "+user+" LOGIN PASSWORD 'the-password-4711'", "GRANT SELECT ON counts TO "+user)
+	t.Cleanup(func() { run("DROP OWNED BY "+user, "DROP ROLE "+user) })
+	g.playbook("add", `targets: {db: postgres}
+steps:
+  - {id: read, sql: {query: "SELECT n FROM counts WHERE id = :id", args: {id: 1}}}
+  - {id: add, sql: {exec: "UPDATE counts SET n = n + :by WHERE id = :id", args: {id: 1, by: 1}}}
+  - {id: audit, sql: {exec: INSERT INTO audits VALUES (1)}}
+  - {id: column, sql: {query: SELECT m FROM counts}}
+`)
+	g.target("db", "postgres", settings)
+	g.handrail("doctor").tells(1, "fails     audit: postgres ", "fails     column: postgres ").silentOn("fails     add: ", "fails     read: ")
+	mine := engine.Record{}
+	for k, v := range settings {
+		mine[k] = v
+	}
+	mine["user"], mine["password"] = user, "the-password-4711"
+	g.target("db", "postgres", mine)
+	g.handrail("doctor").tells(1, "fails     add: postgres ").silentOn("fails     read: ", "the-password-4711")
+}

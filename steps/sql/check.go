@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"io"
 	"path/filepath"
 
 	"github.com/handrail-dev/handrail/engine"
@@ -12,9 +13,9 @@ import (
 	"github.com/handrail-dev/handrail/steps/sql/statement"
 )
 
-// compiler is a dialect of which the driver does not prepare a statement before it is executed.
+// compiler is a dialect for which EXPLAIN tells more than preparing.
 type compiler interface {
-	// compile has the statement compiled and not carried out.
+	// compile has the statement explained, which does not carry it out. A null stands in it for each argument.
 	compile(ctx context.Context, raw driver.Conn, text string) error
 }
 
@@ -64,11 +65,37 @@ func (*sqliteDialect) compile(ctx context.Context, raw driver.Conn, text string)
 	if !ok {
 		return nil
 	}
-	rows, err := q.QueryContext(ctx, "EXPLAIN "+text, nil)
+	return dropped(q.QueryContext(ctx, "EXPLAIN "+text, nil))
+}
+
+// compile: PostgreSQL looks at the rights of the user when it explains, and not when it prepares. In a read-only
+// transaction it explains what writes, too.
+func (*postgresDialect) compile(ctx context.Context, raw driver.Conn, text string) error {
+	e, execs := raw.(driver.ExecerContext)
+	q, queries := raw.(driver.QueryerContext)
+	if !execs || !queries {
+		return nil
+	}
+	if _, err := e.ExecContext(ctx, "BEGIN READ ONLY", nil); err != nil {
+		return err
+	}
+	err := dropped(q.QueryContext(ctx, "EXPLAIN "+text, nil))
+	_, back := e.ExecContext(ctx, "ROLLBACK", nil)
+	return errors.Join(err, back)
+}
+
+// dropped waits for the end of rows that nobody wants, and so for what is wrong with them.
+func dropped(rows driver.Rows, err error) error {
 	if err != nil {
 		return err
 	}
-	return rows.Close()
+	for err == nil {
+		err = rows.Next(make([]driver.Value, len(rows.Columns())))
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return errors.Join(err, rows.Close())
 }
 
 // Check has the server prepare the statement.
@@ -169,6 +196,9 @@ func (p *preparer) check(ctx context.Context, e entry, all engine.Record) error 
 				return "", unnamed
 			}
 			return p.c.d.quote(name), nil
+		}
+		if _, explains := p.c.d.(compiler); explains {
+			return "NULL", nil
 		}
 		n++
 		text, _, err := p.c.d.bind(n, nil)
