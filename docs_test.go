@@ -39,6 +39,25 @@ func TestReadmeShowsAPlaybookThatLoads(t *testing.T) {
 	}
 }
 
+// TestEveryShippedPlaybookIsExplained: the page of procedures knows each of them, and no other.
+func TestEveryShippedPlaybookIsExplained(t *testing.T) {
+	page, err := os.ReadFile("docs/procedures.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("playbooks/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatal(err, len(files))
+	}
+	shipped, lacking, _ := strings.Cut(string(page), "## What is not there yet")
+	for _, file := range files {
+		name := "`" + strings.TrimSuffix(filepath.Base(file), ".yaml") + "`"
+		if !strings.Contains(shipped, name) || strings.Contains(lacking, name) {
+			t.Errorf("docs/procedures.md does not explain %s", name)
+		}
+	}
+}
+
 // TestDesignNamesEveryKind: the page that explains the words knows them all.
 func TestDesignNamesEveryKind(t *testing.T) {
 	page, err := os.ReadFile("docs/design.md")

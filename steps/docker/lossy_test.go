@@ -126,15 +126,19 @@ func (p *lossy) take(d way, n int64) (int64, bool) {
 	return n, true
 }
 
-// cut resets every connection that there is, as a broken network does.
+// cut resets every connection that there is, as a broken network does. Those to the client go first: the end
+// of one behind them would be passed on to the client as a polite one.
 func (p *lossy) cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for c := range p.open {
 		if tcp, ok := c.(*net.TCPConn); ok {
 			_ = tcp.SetLinger(0)
+			_ = c.Close()
 		}
-		_ = c.Close()
+	}
+	for c := range p.open {
+		_ = c.Close() // again, where it was closed
 	}
 }
 
