@@ -50,6 +50,9 @@ func Times(t testing.TB, light, ci, full int) int {
 func Figure(t testing.TB, row int, format string, args ...any) {
 	t.Helper()
 	line := fmt.Sprintf("row %d, %s: ", row, t.Name()) + fmt.Sprintf(format, args...)
+	if t.Failed() {
+		line = fmt.Sprintf("row %d, %s: failed, so it has no figure", row, t.Name())
+	}
 	t.Log(line)
 	name := os.Getenv("HANDRAIL_FIGURES")
 	if name == "" {
