@@ -167,6 +167,33 @@ func Text(v Value) string {
 	return fmt.Sprint(v)
 }
 
+// MapTexts replaces every text in a value, names in records included. Bytes stay bytes where f leaves
+// them as they are, and become a text otherwise. Lists and records are copied.
+func MapTexts(v Value, f func(string) string) Value {
+	switch x := v.(type) {
+	case string:
+		return f(x)
+	case Bytes:
+		if other := f(string(x)); other != string(x) {
+			return other
+		}
+		return x
+	case List:
+		out := make(List, len(x))
+		for i, e := range x {
+			out[i] = MapTexts(e, f)
+		}
+		return out
+	case Record:
+		out := make(Record, len(x))
+		for _, k := range Keys(x) {
+			out[f(k)] = MapTexts(x[k], f)
+		}
+		return out
+	}
+	return v
+}
+
 // Keys are the names in a record, sorted.
 func Keys(r Record) []string {
 	keys := make([]string, 0, len(r))

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -50,7 +52,9 @@ func leaks(t *testing.T, where, text string) {
 
 // canaryPlaybook hands every secret to somebody, who says it in every way, and looks from another child
 // at what there is to be seen of them.
-const canaryPlaybook = `inputs: {pin: {type: secret, description: one of them}}
+const canaryPlaybook = `inputs:
+  pin: {type: secret, description: one of them}
+  names: {type: string, description: an address that answers with a secret as the name of something}
 targets: {db: mysql, lite: sqlite}
 steps:
   - id: meant
@@ -73,6 +77,8 @@ steps:
   - id: leftover
     on_error: continue
     exec: {shell: "for i in 1 2 3 4 5 6 7 8 9; do cat many; done; exit 3"}
+  - id: named
+    http: {get: "${{ inputs.names }}"}
   - id: unreachable
     on: db
     sql: {query: SELECT 1}
@@ -99,7 +105,12 @@ func TestSecretsAreFoundNowhere(t *testing.T) {
 	g.write("long.sh", `s=; for i in 1 2 3 4 5 6 7 8; do s="$s$A"; done; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do printf '%s' "$s"; done; exit 3`)
 	// The same from a program that was not given the secret, and finds it in a file of its own.
 	g.write("many", strings.Repeat(canaries["db"], 500))
-	g.write("pin.yaml", fmt.Sprintf("pin: %q\n", canaries["input"]))
+	names := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(map[string]int{canaries["env"]: 1}) // what the other side misses, the test shows
+	}))
+	defer names.Close()
+	g.write("pin.yaml", fmt.Sprintf("pin: %q\nnames: %s\n", canaries["input"], names.URL))
 	g.write("file.secret", canaries["file"])
 	var encoded strings.Builder
 	for _, secret := range canaries {

@@ -62,29 +62,10 @@ const cutFrom = 32 << 10
 
 // maskValue masks the texts in a result: a secret that a target gives back must not be recorded.
 func (l *loop) maskValue(v engine.Value) engine.Value {
-	switch x := v.(type) {
-	case string:
-		if len(x) >= cutFrom {
-			return l.maskEnd(x)
+	return engine.MapTexts(v, func(text string) string {
+		if len(text) >= cutFrom {
+			return l.maskEnd(text)
 		}
-		return l.Mask(x)
-	case engine.Bytes:
-		if masked := l.Mask(string(x)); masked != string(x) {
-			return masked
-		}
-		return x
-	case engine.List:
-		out := make(engine.List, len(x))
-		for i, e := range x {
-			out[i] = l.maskValue(e)
-		}
-		return out
-	case engine.Record:
-		out := make(engine.Record, len(x))
-		for k, e := range x {
-			out[k] = l.maskValue(e)
-		}
-		return out
-	}
-	return v
+		return l.Mask(text)
+	})
 }

@@ -78,25 +78,7 @@ func (s *Set) Value(v engine.Value) engine.Value {
 	if s.index.Load() == nil {
 		return v
 	}
-	switch x := v.(type) {
-	case string:
-		return s.Text(x)
-	case engine.Bytes:
-		return engine.Bytes(s.Text(string(x)))
-	case engine.List:
-		out := make(engine.List, len(x))
-		for i, e := range x {
-			out[i] = s.Value(e)
-		}
-		return out
-	case engine.Record:
-		out := make(engine.Record, len(x))
-		for k, e := range x {
-			out[s.Text(k)] = s.Value(e)
-		}
-		return out
-	}
-	return v
+	return engine.MapTexts(v, s.Text)
 }
 
 // Writer masks what passes through it on its way to w. The end of what was written is held back while

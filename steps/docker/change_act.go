@@ -12,6 +12,8 @@ import (
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/network"
+
+	"github.com/handrail-dev/handrail/steps/internal/container"
 )
 
 const (
@@ -21,7 +23,6 @@ const (
 	settleTime = 20 * time.Second
 	// defaultGrace is the engine's own time for a container to end by itself.
 	defaultGrace = 10 * time.Second
-	pollEvery    = 200 * time.Millisecond
 )
 
 // request sends the one request of the verb.
@@ -63,30 +64,11 @@ func (w *changing) stopOptions() apicontainer.StopOptions {
 	return apicontainer.StopOptions{Timeout: &seconds}
 }
 
-// poll asks until the answer is yes, an error, or ctx ends.
-func poll(ctx context.Context, ask func(context.Context) (bool, error)) error {
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for {
-		yes, err := ask(ctx)
-		if yes || err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-tick.C:
-		}
-	}
-}
-
-var errTooLong = errors.New("it took too long")
-
 // provenDown waits until the container has ended. Its restart policy may have brought it back.
 func (w *changing) provenDown(ctx context.Context, name string, before shown) error {
-	limited, cancel := context.WithTimeoutCause(ctx, settleTime, errTooLong)
+	limited, cancel := context.WithTimeoutCause(ctx, settleTime, container.ErrTooLong)
 	defer cancel()
-	err := poll(limited, func(ctx context.Context) (bool, error) {
+	err := container.Poll(limited, func(ctx context.Context) (bool, error) {
 		now, found, err := w.c.look(ctx, name)
 		if err != nil || !found {
 			return true, err
@@ -97,7 +79,7 @@ func (w *changing) provenDown(ctx context.Context, name string, before shown) er
 		}
 		return !now.up(), nil
 	})
-	if errors.Is(err, errTooLong) {
+	if errors.Is(err, container.ErrTooLong) {
 		return fmt.Errorf("container %s still runs %s after it was to %s", name, settleTime, w.verb)
 	}
 	return err
@@ -107,13 +89,13 @@ func (w *changing) provenGone(ctx context.Context, before shown) error {
 	if before.id == "" {
 		return nil
 	}
-	limited, cancel := context.WithTimeoutCause(ctx, settleTime, errTooLong)
+	limited, cancel := context.WithTimeoutCause(ctx, settleTime, container.ErrTooLong)
 	defer cancel()
-	err := poll(limited, func(ctx context.Context) (bool, error) {
+	err := container.Poll(limited, func(ctx context.Context) (bool, error) {
 		_, found, err := w.c.look(ctx, before.id)
 		return !found, err
 	})
-	if errors.Is(err, errTooLong) {
+	if errors.Is(err, container.ErrTooLong) {
 		return fmt.Errorf("container %s is still there %s after it was removed; docker inspect says why", before.name, settleTime)
 	}
 	return err
@@ -166,15 +148,15 @@ func (w *changing) awaitBegun(ctx context.Context, now shown, so func(shown) boo
 		return false, err
 	}
 	w.say(now.name, fmt.Sprintf("is being %s by the attempt that was cut off; waiting for it", w.verb.did()))
-	limited, cancel := context.WithTimeoutCause(ctx, w.engineTakes(now), errTooLong)
+	limited, cancel := context.WithTimeoutCause(ctx, w.engineTakes(now), container.ErrTooLong)
 	defer cancel()
 	done := false
-	err = poll(limited, func(ctx context.Context) (bool, error) {
+	err = container.Poll(limited, func(ctx context.Context) (bool, error) {
 		s, found, err := w.c.look(ctx, now.id)
 		done = found && so(s)
 		return done || !found, err
 	})
-	if errors.Is(err, errTooLong) {
+	if errors.Is(err, container.ErrTooLong) {
 		return false, nil // the engine has given it up: it was restarted itself, perhaps
 	}
 	return done, err

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/handrail-dev/handrail/steps/internal/container"
 )
 
 // networkThere refuses a network that is not there. To leave one that is gone is done already.
@@ -20,16 +22,16 @@ func (op change) networkThere(ctx context.Context, c *connection) error {
 
 // provenJoined waits until the container is in the network, or out of it.
 func (w *changing) provenJoined(ctx context.Context, name string) error {
-	limited, cancel := context.WithTimeoutCause(ctx, settleTime, errTooLong)
+	limited, cancel := context.WithTimeoutCause(ctx, settleTime, container.ErrTooLong)
 	defer cancel()
-	err := poll(limited, func(ctx context.Context) (bool, error) {
+	err := container.Poll(limited, func(ctx context.Context) (bool, error) {
 		now, found, err := w.c.look(ctx, name)
 		if err != nil {
 			return false, err
 		}
 		return found && w.there(now) || !found && w.verb == verbDisconnect, nil
 	})
-	if errors.Is(err, errTooLong) {
+	if errors.Is(err, container.ErrTooLong) {
 		return fmt.Errorf("container %s was %s, but the engine does not show it; docker network inspect %s says what it knows", name, w.verb.did(), w.network)
 	}
 	return err

@@ -94,7 +94,7 @@ func (r *running) sendStdin(wg *sync.WaitGroup, stream types.HijackedResponse) {
 
 // watch waits for the end of the output, or of ctx.
 func (r *running) watch(ctx context.Context, drained <-chan error) (cut bool) {
-	tick := time.NewTicker(pollEvery)
+	tick := time.NewTicker(container.PollEvery)
 	defer tick.Stop()
 	for {
 		select {
@@ -161,7 +161,7 @@ func (r *running) await(ctx context.Context) (container.State, error) {
 
 // awaitGone waits for a process that the engine does not follow any more.
 func (c *connection) awaitGone(ctx context.Context, id string, pid int64) error {
-	return poll(ctx, func(ctx context.Context) (bool, error) {
+	return container.Poll(ctx, func(ctx context.Context) (bool, error) {
 		s, found, err := c.look(ctx, id)
 		if err != nil || !found || !s.up() {
 			return true, err

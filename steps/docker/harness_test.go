@@ -18,6 +18,7 @@ import (
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
+	"github.com/handrail-dev/handrail/steps/internal/container"
 	"github.com/handrail-dev/handrail/steps/steptest/servers"
 )
 
@@ -169,7 +170,7 @@ func (w *world) eventually(what string, so func() bool) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	if err := poll(ctx, func(context.Context) (bool, error) { return so(), nil }); err != nil {
+	if err := container.Poll(ctx, func(context.Context) (bool, error) { return so(), nil }); err != nil {
 		w.t.Fatalf("it never came to be that %s", what)
 	}
 }

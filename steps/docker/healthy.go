@@ -11,6 +11,7 @@ import (
 	apicontainer "github.com/docker/docker/api/types/container"
 
 	"github.com/handrail-dev/handrail/steps"
+	"github.com/handrail-dev/handrail/steps/internal/container"
 )
 
 // steadyFor is how long a container without a health check must run without a restart before it
@@ -28,12 +29,12 @@ func (u *unwell) Error() string { return u.message }
 // waitHealthy waits until a container is healthy or, where it has no health check, runs steadily. One
 // that ends and is not brought back by its restart policy, or becomes unhealthy, is an *unwell.
 func (c *connection) waitHealthy(ctx context.Context, s shown, limit time.Duration) error {
-	limited, cancel := context.WithTimeoutCause(ctx, limit, errTooLong)
+	limited, cancel := context.WithTimeoutCause(ctx, limit, container.ErrTooLong)
 	defer cancel()
 	last, restarted := s, 0
 	running := s.started // the start that the container's steadiness is counted from
 	since := time.Now()
-	err := poll(limited, func(ctx context.Context) (bool, error) {
+	err := container.Poll(limited, func(ctx context.Context) (bool, error) {
 		now, found, err := c.look(ctx, s.id)
 		if err != nil {
 			return false, err
@@ -61,7 +62,7 @@ func (c *connection) waitHealthy(ctx context.Context, s shown, limit time.Durati
 		return false, nil // starting
 	})
 	// The look that the limit has cut short says so with an error of its own.
-	if err != nil && context.Cause(limited) == errTooLong && !isUnwell(err) { //nolint:errorlint // it is the cause itself, not one that wraps it
+	if err != nil && context.Cause(limited) == container.ErrTooLong && !isUnwell(err) { //nolint:errorlint // it is the cause itself, not one that wraps it
 		return c.tooLong(ctx, last, limit, restarted)
 	}
 	return err

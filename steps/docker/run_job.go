@@ -12,6 +12,7 @@ import (
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
+	"github.com/handrail-dev/handrail/steps/internal/container"
 )
 
 // job makes the container, starts it, and stays until it has ended.
@@ -94,7 +95,7 @@ func (m *making) readJob(ctx context.Context, s shown, out, errs *tail) {
 func (c *connection) awaitEnd(ctx context.Context, id string) (shown, error) {
 	var s shown
 	answered := time.Now()
-	err := poll(ctx, func(ctx context.Context) (bool, error) {
+	err := container.Poll(ctx, func(ctx context.Context) (bool, error) {
 		now, found, err := c.look(ctx, id)
 		switch {
 		case ctx.Err() != nil:
@@ -190,7 +191,7 @@ func (op run) Settle(ctx context.Context, env *steps.Env) engine.Settlement {
 // createdSettled looks at a container that may be about to be started by a request still on its way.
 func (c *connection) createdSettled(ctx context.Context, id string) (s shown, found bool, err error) {
 	deadline := time.Now().Add(startSettle)
-	err = poll(ctx, func(ctx context.Context) (bool, error) {
+	err = container.Poll(ctx, func(ctx context.Context) (bool, error) {
 		s, found, err = c.look(ctx, id)
 		return !found || s.state != apicontainer.StateCreated || time.Now().After(deadline), err
 	})

@@ -9,6 +9,7 @@ import (
 	apicontainer "github.com/docker/docker/api/types/container"
 
 	"github.com/handrail-dev/handrail/engine"
+	"github.com/handrail-dev/handrail/steps/internal/container"
 )
 
 // settled looks what became of a request. When the engine has answered, once is enough. When its answer
@@ -20,7 +21,7 @@ func settled[T any](ctx context.Context, cause error, look func(context.Context)
 		wait = 0
 	}
 	deadline := time.Now().Add(wait)
-	err = poll(ctx, func(ctx context.Context) (bool, error) {
+	err = container.Poll(ctx, func(ctx context.Context) (bool, error) {
 		v, so, err = look(ctx)
 		return so || !time.Now().Before(deadline), err
 	})

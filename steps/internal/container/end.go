@@ -63,13 +63,13 @@ func End(ctx context.Context, e Engine, p Process, killAfter time.Duration) (How
 		if err := signal(ctx, e, p, try.signal); err != nil {
 			stillRuns = fmt.Errorf("it still runs: %w", err)
 		}
-		wait, cancel := context.WithTimeoutCause(ctx, try.wait, errTooLong)
+		wait, cancel := context.WithTimeoutCause(ctx, try.wait, ErrTooLong)
 		state, err := Await(wait, e, p.Exec)
 		cancel()
 		if err == nil {
 			return HowEnded{try.signal, state}, nil
 		}
-		if !errors.Is(err, errTooLong) {
+		if !errors.Is(err, ErrTooLong) {
 			return HowEnded{}, err
 		}
 	}

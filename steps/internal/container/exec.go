@@ -10,7 +10,6 @@ package container
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -20,8 +19,6 @@ import (
 )
 
 const (
-	// pollEvery is how often an engine is asked that cannot be waited for.
-	pollEvery = 200 * time.Millisecond
 	// unreachableFor is how long an engine that does not answer is asked for the end of a command.
 	unreachableFor = time.Minute
 	// StartSettle is how long a request to start that was sent by a client now dead may still take
@@ -77,7 +74,7 @@ func (s State) Code() int64 {
 // "not started" counts only when it is said again a moment later.
 func Started(ctx context.Context, e Engine, exec string) (s State, known bool) {
 	deadline := time.Now().Add(StartSettle)
-	err := poll(ctx, func(ctx context.Context) (bool, error) {
+	err := Poll(ctx, func(ctx context.Context) (bool, error) {
 		var err error
 		s, err = e.ExecState(ctx, exec)
 		return !s.NotStarted() || time.Now().After(deadline), err
@@ -90,7 +87,7 @@ func Started(ctx context.Context, e Engine, exec string) (s State, known bool) {
 func Await(ctx context.Context, e Engine, exec string) (State, error) {
 	var s State
 	answered := time.Now()
-	err := poll(ctx, func(ctx context.Context) (bool, error) {
+	err := Poll(ctx, func(ctx context.Context) (bool, error) {
 		now, err := e.ExecState(ctx, exec)
 		switch {
 		case err == nil:
@@ -107,22 +104,3 @@ func Await(ctx context.Context, e Engine, exec string) (State, error) {
 	})
 	return s, err
 }
-
-// poll asks until the answer is yes, an error, or ctx ends.
-func poll(ctx context.Context, ask func(context.Context) (bool, error)) error {
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for {
-		yes, err := ask(ctx)
-		if yes || err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-tick.C:
-		}
-	}
-}
-
-var errTooLong = errors.New("it took too long")
