@@ -37,18 +37,16 @@ var _ engine.Attendant = (*attendant)(nil)
 // asking for it.
 func (a *attendant) Draining() <-chan struct{} { return a.drain }
 
-// Note hands the note to the owner of the run and waits until it is durable.
+// Note returns when the note is durable.
 func (a *attendant) Note(v engine.Value) error {
 	n, err := engine.Normalize(v)
 	if err != nil {
 		return err
 	}
-	written := make(chan error, 1)
-	a.loop.answers <- answer{noted: &engine.Noted{Step: a.step, Note: engine.Typed{V: a.loop.maskAny(n)}}, written: written}
-	return <-written
+	return a.loop.note(engine.Noted{Step: a.step, Note: engine.Typed{V: a.loop.maskAny(n)}})
 }
 
-// Progress is shown if the screen is listening, and forgotten if not.
+// Progress is shown if the loop has time for it, and forgotten if not.
 func (a *attendant) Progress(done, total int64, unit string) {
 	a.mu.Lock()
 	now := a.loop.Clock.Now()
@@ -60,11 +58,7 @@ func (a *attendant) Progress(done, total int64, unit string) {
 	if !due {
 		return
 	}
-	p := &Progress{Step: a.step, Done: done, Total: total, Unit: unit}
-	select {
-	case a.loop.answers <- answer{notice: &Notice{Progress: p}}:
-	default:
-	}
+	a.loop.glance(Notice{Progress: &Progress{Step: a.step, Done: done, Total: total, Unit: unit}})
 }
 
 // Write appends to the step's log and keeps the end of it. A sensitive step leaves no log.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
+	"sync"
 
 	"github.com/handrail-dev/handrail/engine"
 )
@@ -16,32 +16,39 @@ var ErrJournal = errors.New("the journal cannot be written")
 // state is what the journal says last. An error means that the run could not be recorded, or that
 // the core refused an event; what had been recorded stands.
 //
-// One goroutine, the caller's, owns the run and the journal. Each command has a goroutine of its own,
-// which the driver waits for before it returns.
+// One goroutine at a time, the one that holds the lock of the loop, owns the run and the journal. Each
+// command has a goroutine, which the driver waits for before it returns. The goroutine of a command that
+// has ended takes in its answer itself, and goes on with the next command: in a row of steps nothing is
+// handed from one goroutine to another, which would cost more than many a step does.
 func (d *Driver) Drive(ctx context.Context) (engine.RunState, error) {
-	l := &loop{
-		Driver: d, answers: make(chan answer), live: map[int]*task{},
-	}
-	defer l.stopAll()
-	err := l.run(ctx)
-	return d.Run.State(), err
+	l := &loop{Driver: d, live: map[int]*task{}, over: make(chan struct{})}
+	l.turn(ctx, func() error { return nil })
+	l.listen(ctx)
+	l.stopAll()
+	return d.Run.State(), l.err
 }
 
 // loop is the state of one Drive.
 type loop struct {
 	*Driver
+	hands sync.WaitGroup // the goroutines of the commands
+	over  chan struct{}  // closed when nothing more is recorded and started
+
+	mu      sync.Mutex       // of all that follows, and of the run, the journal and the screen
 	pending []engine.Stamped // applied, not yet written
-	answers chan answer
 	live    map[int]*task
 	serial  int
 	drain   bool
 	reason  string // why the process stops before the run does
+	ended   bool
+	err     error // why it had to end
 }
 
 // task is a command under way.
 type task struct {
 	id      int
 	command engine.Command
+	work    func() eventsOf
 	cancel  context.CancelFunc
 	// drain is closed when the command should stop at the next place behind which it can go on.
 	drain    chan struct{}
@@ -63,42 +70,100 @@ func (t *task) end() {
 	t.cancel()
 }
 
-// answer is what the goroutine of a command sends back: a notice, a note that must be durable before
-// the command goes on, or the end of the command.
-type answer struct {
-	task    int
-	events  func(*engine.Run) []engine.Event
-	noted   *engine.Noted
-	written chan error
-	notice  *Notice
-}
-
-func (l *loop) run(ctx context.Context) error {
+// listen takes in what comes from outside, until the loop is over.
+func (l *loop) listen(ctx context.Context) {
+	gone := ctx.Done()
 	for {
-		if !l.drain {
-			if err := l.startDue(ctx); err != nil {
-				return err
-			}
-			if l.Run.State().Final() {
-				return l.finish()
-			}
-		}
-		if len(l.live) == 0 {
-			return l.pause()
-		}
-		if err := l.wait(ctx); err != nil {
-			return err
+		select {
+		case <-l.over:
+			return
+		case req := <-l.Requests:
+			l.turn(ctx, func() error { return l.serve(req) })
+		case s := <-l.Signals:
+			l.turn(ctx, func() error { l.signal(s); return nil })
+		case <-gone:
+			gone = nil
+			l.turn(ctx, func() error { l.signal(Abort); return nil })
 		}
 	}
 }
 
-// startDue records what the core decides and starts what it hands out, until there is nothing more.
-func (l *loop) startDue(ctx context.Context) error {
+// turn does something that the lock is needed for, and goes on with what is due after it.
+func (l *loop) turn(ctx context.Context, do func() error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return
+	}
+	if err := do(); err != nil {
+		l.finish(err)
+		return
+	}
+	if t := l.goOn(ctx); t != nil {
+		l.spawn(ctx, t)
+	}
+}
+
+// carry does the work of a command, and of those that follow it.
+func (l *loop) carry(ctx context.Context, t *task) {
+	for t != nil {
+		t = l.done(ctx, t, t.work())
+	}
+}
+
+func (l *loop) spawn(ctx context.Context, t *task) { l.hands.Go(func() { l.carry(ctx, t) }) }
+
+// done takes in the answer of a command and goes on with what is due. A command that it returns is for
+// the goroutine of the one that has ended.
+func (l *loop) done(ctx context.Context, t *task, events eventsOf) *task {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.retire(t)
+	if l.ended {
+		return nil
+	}
+	if err := l.take(t, events); err != nil {
+		l.finish(err)
+		return nil
+	}
+	return l.goOn(ctx)
+}
+
+// finish: nothing more is recorded or started.
+func (l *loop) finish(err error) {
+	l.ended, l.err = true, err
+	close(l.over)
+}
+
+// goOn starts what is due. The last command is started only in so far as the caller has to do its work, or
+// find somebody who does.
+func (l *loop) goOn(ctx context.Context) *task {
+	var mine *task
+	if !l.drain {
+		var err error
+		if mine, err = l.startDue(ctx); err != nil || l.Run.State().Final() {
+			l.finish(err)
+			return nil
+		}
+	}
+	if len(l.live) == 0 {
+		l.finish(l.pause())
+	}
+	return mine
+}
+
+// startDue records what the core decides and starts what it hands out, until there is nothing more. The
+// last command is left to the caller if nothing has to be done beside it.
+func (l *loop) startDue(ctx context.Context) (mine *task, err error) {
 	for {
 		ready := l.Run.Next()
+		if mine != nil && len(ready.Events)+len(ready.Commands) > 0 {
+			l.spawn(ctx, mine)
+			mine = nil
+		}
 		for _, e := range ready.Events {
 			if err := l.record(e); err != nil {
-				return err
+				return nil, err
 			}
 		}
 		if len(ready.Events) > 0 {
@@ -106,13 +171,16 @@ func (l *loop) startDue(ctx context.Context) error {
 			continue
 		}
 		if len(ready.Commands) == 0 {
-			return l.flush(l.Run.State().Final())
+			return mine, l.flush(l.Run.State().Final())
 		}
 		if err := l.flush(ready.Sync); err != nil {
-			return err
+			return nil, err
 		}
 		for _, c := range ready.Commands {
-			l.start(ctx, c)
+			if mine != nil {
+				l.spawn(ctx, mine)
+			}
+			mine = l.start(ctx, c)
 		}
 	}
 }
@@ -157,41 +225,12 @@ func (l *loop) observe(n Notice) {
 	}
 }
 
-// wait takes in one thing from outside.
-func (l *loop) wait(ctx context.Context) error {
-	select {
-	case a := <-l.answers:
-		return l.take(a)
-	case req := <-l.Requests:
-		return l.serve(req)
-	case s := <-l.Signals:
-		l.signal(s)
-		return nil
-	case <-ctx.Done():
-		l.signal(Abort)
-		return l.take(<-l.answers)
-	}
-}
-
 // take records the answer of a command.
-func (l *loop) take(a answer) error {
-	switch {
-	case a.notice != nil:
-		l.observe(*a.notice)
-		return nil
-	case a.noted != nil:
-		err := l.record(*a.noted)
-		if err == nil {
-			err = l.flush(true)
-		}
-		a.written <- err
-		return err
-	}
-	t := l.retire(a)
+func (l *loop) take(t *task, events eventsOf) error {
 	if t.cut {
 		return nil
 	}
-	for _, e := range a.events(l.Run) {
+	for _, e := range events(l.Run) {
 		if p, stop := e.(engine.RunPaused); stop {
 			l.drain, l.reason = true, p.Reason
 			l.endReads()
@@ -207,13 +246,39 @@ func (l *loop) take(a answer) error {
 	return nil
 }
 
+// note records what an operation must know of itself; it is durable when note returns.
+func (l *loop) note(n engine.Noted) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return errors.New("the run has ended; nothing more is recorded")
+	}
+	err := l.record(n)
+	if err == nil {
+		err = l.flush(true)
+	}
+	if err != nil {
+		l.finish(err)
+	}
+	return err
+}
+
+// glance shows what may as well not be shown: while the loop is busy, it is not.
+func (l *loop) glance(n Notice) {
+	if !l.mu.TryLock() {
+		return
+	}
+	defer l.mu.Unlock()
+	if !l.ended {
+		l.observe(n)
+	}
+}
+
 // retire takes a command that has ended off the list.
-func (l *loop) retire(a answer) *task {
-	t := l.live[a.task]
+func (l *loop) retire(t *task) {
 	t.cancel()
-	delete(l.live, a.task)
+	delete(l.live, t.id)
 	l.Run.Ended(t.command)
-	return t
 }
 
 // dropUnwanted cuts short the reads whose step was closed by a failure elsewhere.
@@ -296,53 +361,19 @@ func (l *loop) pause() error {
 	return l.flush(true)
 }
 
-// finish waits for what is still under way and of no more use.
-func (l *loop) finish() error {
-	l.endReads()
-	for len(l.live) > 0 {
-		l.discard(<-l.answers)
-	}
-	return l.flush(true)
-}
-
-// stopAll makes sure that no goroutine outlives the driver.
+// stopAll makes sure that no goroutine outlives the driver. What is still under way is of no more use; an
+// effect may end in peace, unless the run could not be recorded.
 func (l *loop) stopAll() {
-	for _, t := range l.live {
-		t.end()
-	}
-	for len(l.live) > 0 {
-		l.discard(<-l.answers)
-	}
-}
-
-func (l *loop) discard(a answer) {
-	switch {
-	case a.noted != nil:
-		a.written <- errors.New("the run has ended; nothing more is recorded")
-	case a.notice == nil:
-		l.retire(a)
-	}
-}
-
-// systemClock is the clock of the machine.
-type systemClock struct{}
-
-// SystemClock is the clock of the machine.
-func SystemClock() Clock { return systemClock{} }
-
-func (systemClock) Now() time.Time { return time.Now() }
-
-func (systemClock) After(ctx context.Context, d time.Duration) <-chan time.Time {
-	c := make(chan time.Time, 1)
-	t := time.NewTimer(d)
-	stop := context.AfterFunc(ctx, func() { t.Stop() })
-	go func() {
-		defer stop()
-		select {
-		case at := <-t.C:
-			c <- at
-		case <-ctx.Done():
+	l.mu.Lock()
+	l.endReads()
+	if l.err != nil {
+		for _, t := range l.live {
+			t.end()
 		}
-	}()
-	return c
+	}
+	l.mu.Unlock()
+	l.hands.Wait()
+	if l.err == nil {
+		l.err = l.flush(true)
+	}
 }

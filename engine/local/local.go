@@ -42,7 +42,8 @@ type Clock interface {
 }
 
 // Request is something that another hand wants of the run. Event makes the event, or says why it
-// cannot be; Done is called once the event is durable, or with the reason why it was refused.
+// cannot be; Done is called once the event is durable, or with the reason why it was refused. It is not called
+// when the driver comes to its end first: then the request was not seen.
 type Request struct {
 	Event func(*engine.Run, time.Time) (engine.Event, error)
 	Done  func(error)

@@ -8,21 +8,21 @@ import (
 	"github.com/handrail-dev/handrail/engine"
 )
 
-// start gives a command a goroutine, which sends one answer that ends it.
-func (l *loop) start(ctx context.Context, c engine.Command) {
+// start makes a task of a command. Whoever has it does its work next.
+func (l *loop) start(ctx context.Context, c engine.Command) *task {
 	ctx, cancel := context.WithCancel(ctx)
 	l.serial++
-	id := l.serial
-	t := &task{id: id, command: c, cancel: cancel, drain: make(chan struct{})}
-	l.live[id] = t
+	t := &task{id: l.serial, command: c, cancel: cancel, drain: make(chan struct{})}
+	t.work = l.worker(ctx, c, t.drain)
+	l.live[t.id] = t
 	l.observe(Notice{Started: c})
-	work := l.worker(ctx, c, t.drain)
-	go func() { l.answers <- answer{task: id, events: work()} }()
+	return t
 }
 
+// eventsOf makes the events of an answer, from the run as it is when the answer is taken in.
 type eventsOf = func(*engine.Run) []engine.Event
 
-// worker is what the goroutine of a command does. What it returns is called by the owner of the run.
+// worker is what the goroutine of a command does. What it returns is called under the lock of the loop.
 func (l *loop) worker(ctx context.Context, c engine.Command, drain <-chan struct{}) func() eventsOf {
 	switch c := c.(type) {
 	case engine.Execute:
