@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"encoding/json"
-	"fmt"
 	"slices"
 	"time"
 )
@@ -350,62 +348,3 @@ func (e ApprovalRefused) stepPath() string { return e.Step }
 func (e AskedAgain) stepPath() string      { return e.Step }
 func (e Assumed) stepPath() string         { return e.Step }
 func (e Undecided) stepPath() string       { return e.Step }
-
-// MarshalEvent writes a stamped event as one JSON object: {"at":…,"event":name, fields…}.
-func MarshalEvent(s Stamped) ([]byte, error) {
-	body, err := json.Marshal(s.Event)
-	if err != nil {
-		return nil, fmt.Errorf("write event %s: %w", s.eventName(), err)
-	}
-	head := make([]byte, 0, len(body)+80)
-	head = append(head, `{"at":"`...)
-	head = s.At.UTC().AppendFormat(head, time.RFC3339Nano)
-	head = append(head, `","event":"`...)
-	head = append(head, s.eventName()...)
-	head = append(head, '"')
-	if len(body) > 2 {
-		head = append(head, ',')
-	}
-	return append(head, body[1:]...), nil
-}
-
-// UnmarshalEvent reads what MarshalEvent wrote. An event of an unknown name is an error: it was
-// written by a newer version, and guessing what it meant could repeat an effect.
-func UnmarshalEvent(data []byte) (Stamped, error) {
-	var head struct {
-		At    time.Time `json:"at"`
-		Event string    `json:"event"`
-	}
-	if err := json.Unmarshal(data, &head); err != nil {
-		return Stamped{}, err
-	}
-	read, ok := eventReaders[head.Event]
-	if !ok {
-		return Stamped{}, fmt.Errorf("unknown event %q: the journal was written by a newer version of handrail", head.Event)
-	}
-	e, err := read(data)
-	if err != nil {
-		return Stamped{}, fmt.Errorf("event %s: %w", head.Event, err)
-	}
-	return Stamped{At: head.At, Event: e}, nil
-}
-
-func reader[E Event](data []byte) (Event, error) {
-	var e E
-	err := json.Unmarshal(data, &e)
-	return e, err
-}
-
-// eventReaders is never changed after it is made.
-var eventReaders = map[string]func([]byte) (Event, error){
-	"run_started": reader[RunStarted], "vars_set": reader[VarsSet], "run_resumed": reader[RunResumed],
-	"run_paused": reader[RunPaused], "cancel_asked": reader[CancelAsked], "phase_entered": reader[PhaseEntered],
-	"run_finished": reader[RunFinished], "playbook_adopted": reader[PlaybookAdopted], "repaired": reader[Repaired],
-	"entered": reader[Entered], "skipped": reader[StepSkipped], "items_listed": reader[ItemsListed],
-	"done_if_asked": reader[DoneIfAsked], "prepared": reader[Prepared], "intended": reader[StepIntended],
-	"noted": reader[Noted], "finished": reader[StepFinished], "retry_scheduled": reader[RetryScheduled],
-	"retry_due": reader[RetryDue], "settled": reader[Settled], "resolved": reader[StepResolved],
-	"approval_asked": reader[ApprovalAsked], "approval_given": reader[ApprovalGiven],
-	"approval_refused": reader[ApprovalRefused], "asked_again": reader[AskedAgain], "memory_checked": reader[MemoryChecked],
-	"playbook_begun": reader[PlaybookBegun],
-}

@@ -77,11 +77,10 @@ func (j *Journal) write(events []engine.Stamped) error {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		record, err := engine.MarshalEvent(e)
-		if err != nil {
+		var err error
+		if b, err = engine.AppendEvent(b, e); err != nil {
 			return j.die("write the journal", err)
 		}
-		b = append(b, record...)
 	}
 	b, next := j.at.end(b)
 	n, err := j.file.Write(b)
