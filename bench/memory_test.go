@@ -34,7 +34,8 @@ func TestMain(m *testing.M) {
 // child runs under the soft limit that the binary sets itself.
 func child(mode string) error {
 	debug.SetMemoryLimit(46 << 20)
-	w := &world{kinds: append(all.Kinds(), steps.Kind(&nothing{})), state: journal.OpenStore(filepath.Join(os.Getenv("HANDRAIL_BENCH_DIR"), "state"))}
+	dir := os.Getenv("HANDRAIL_BENCH_DIR")
+	w := &world{kinds: append(all.Kinds(), steps.Kind(&nothing{})), dir: dir, state: journal.OpenStore(filepath.Join(dir, "state"))}
 	text := repeated(10_000, nothingStep)
 	switch mode {
 	case "items":

@@ -51,13 +51,14 @@ func (n *nothing) Execute(context.Context, *steps.Env) engine.Outcome {
 type world struct {
 	kinds   []steps.Kind
 	targets []steps.Target
+	dir     string // the folder of the playbook, absolute, as the command hands it over
 	state   *journal.Store
 	runs    byte
 }
 
 func newWorld(tb testing.TB, more ...steps.Kind) *world {
 	tb.Helper()
-	return &world{kinds: append(all.Kinds(), more...), state: journal.OpenStore(filepath.Join(tb.TempDir(), "state"))}
+	return &world{kinds: append(all.Kinds(), more...), dir: tb.TempDir(), state: journal.OpenStore(filepath.Join(tb.TempDir(), "state"))}
 }
 
 // run runs a playbook and says how long it took from the first event to the last.
@@ -71,7 +72,7 @@ func (w *world) run(pb *engine.Playbook) (took time.Duration, journalFile string
 		return 0, "", err
 	}
 	x := steps.NewExecutor(w.kinds, w.targets, steps.Full)
-	x.Run, x.Scratch = start.Run, w.state.Folder(start.Run, "scratch")
+	x.Run, x.Dir, x.Scratch = start.Run, w.dir, w.state.Folder(start.Run, "scratch")
 	d := local.Driver{Run: engine.NewRun(pb, engine.Given{}), Journal: j, Executor: x, Clock: local.SystemClock(), Random: rand.Float64}
 	first := engine.Stamped{At: start.Started, Event: start}
 	began := time.Now()

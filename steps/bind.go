@@ -3,6 +3,7 @@ package steps
 import (
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
@@ -225,7 +226,7 @@ func bindComposite(path string, v engine.Value, into reflect.Value) error {
 		}
 		out := reflect.MakeSlice(into.Type(), len(list), len(list))
 		for i, e := range list {
-			if err := bind(fmt.Sprintf("%s[%d]", path, i), e, out.Index(i)); err != nil {
+			if err := bind(path+"["+strconv.Itoa(i)+"]", e, out.Index(i)); err != nil {
 				return err
 			}
 		}

@@ -170,16 +170,15 @@ func judgeArgv(v engine.Value, add func(path, format string, args ...any)) {
 		add("argv", "it names no program")
 	}
 	for i, a := range argv {
-		path := fmt.Sprintf("argv[%d]", i)
 		switch x := a.(type) {
 		case engine.Secret:
-			add(path, "every user of the machine can see the arguments of a program: hand a secret over with env or stdin")
+			add(fmt.Sprintf("argv[%d]", i), "every user of the machine can see the arguments of a program: hand a secret over with env or stdin")
 		case string:
 			if i == 0 && x == "" {
-				add(path, "it names no program")
+				add("argv[0]", "it names no program")
 			}
 			if strings.ContainsRune(x, 0) {
-				add(path, "an argument cannot hold a NUL byte")
+				add(fmt.Sprintf("argv[%d]", i), "an argument cannot hold a NUL byte")
 			}
 		}
 	}

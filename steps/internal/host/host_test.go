@@ -120,7 +120,7 @@ func TestALockOfAnOlderVersionIsRead(t *testing.T) {
 		t.Errorf("%+v %v", h, err)
 	}
 	h.process.Latest++
-	if again, err := parseHolder(h.String()); err != nil || again != h {
+	if again, err := parseHolder(string(h.text())); err != nil || again != h {
 		t.Errorf("%+v %v", again, err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -205,7 +206,7 @@ func (l *Lease) starting(pipes [2]int) error {
 
 // write writes who holds the lock.
 func (l *Lease) write() error {
-	if _, err := unix.Pwrite(l.fd, []byte(l.holder.String()), 0); err != nil {
+	if _, err := unix.Pwrite(l.fd, l.holder.text(), 0); err != nil {
 		return fmt.Errorf("write lock %s: %w", l.path, err)
 	}
 	return nil
@@ -238,7 +239,7 @@ func (f *Folder) release(path string) {
 // That the end cannot be written is no error here. The outcome goes to the journal all the same; if it
 // does not get there either, the lock that stays behind leaves the attempt in doubt.
 func (l *Lease) ended(code int, good bool) (stillHeld bool) {
-	line := fmt.Sprintf("%s %d %d\n", l.holder.token, l.holder.attempt, code)
+	line := l.holder.token + " " + strconv.Itoa(l.holder.attempt) + " " + strconv.Itoa(code) + "\n"
 	if _, err := l.folder.ended.WriteString(line); err != nil {
 		return false
 	}

@@ -2,6 +2,7 @@ package host
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -73,16 +75,26 @@ const (
 // without a change of the file's length, which would cost more than all the rest.
 const holderBytes = 256
 
-func (h holder) String() string {
-	boot := h.process.Boot
-	if boot == "" {
-		boot = "-"
+// text is written twice for each command, so it is put together by hand.
+func (h holder) text() []byte {
+	b := make([]byte, 0, holderBytes)
+	word := func(name, is string) { b = append(append(b, name...), is...) }
+	number := func(name string, is uint64) { b = strconv.AppendUint(append(b, name...), is, 10) }
+	word("token ", h.token)
+	number(" attempt ", uint64(h.attempt))
+	number(" pipes ", h.pipes[0])
+	number(" ", h.pipes[1])
+	number(" pid ", uint64(h.process.PID))
+	number(" start ", h.process.Start)
+	number(" to ", h.process.Latest)
+	word(" boot ", cmp.Or(h.process.Boot, "-"))
+	for len(b) < holderBytes-1 {
+		b = append(b, ' ')
 	}
-	text := fmt.Sprintf(holderFormat, h.token, h.attempt, h.pipes[0], h.pipes[1], h.process.PID, h.process.Start, h.process.Latest, boot)
-	return fmt.Sprintf("%-*s\n", holderBytes-1, text)
+	return append(b, '\n')
 }
 
-// parseHolder reads what String wrote. An empty text is the zero holder.
+// parseHolder reads what text wrote. An empty text is the zero holder.
 func parseHolder(text string) (holder, error) {
 	var h holder
 	if text == "" {
