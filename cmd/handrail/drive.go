@@ -22,10 +22,12 @@ import (
 func (s *session) drive(ctx context.Context, r *reach) (engine.RunState, error) {
 	x := steps.NewExecutor(all.Kinds(), r.targets, steps.Full)
 	x.Run, x.Dir, x.Scratch = s.run.ID(), s.origin.Dir, s.store.Folder(s.run.ID(), "scratch")
+	s.pacer()
 	s.progress = s.newProgress()
 	for _, e := range s.early {
 		s.progress.Event(e)
 	}
+	s.begin()
 	state, err := s.driveWith(ctx, x)
 	s.progress.Close()
 	if closing := x.Close(); closing != nil {
@@ -35,6 +37,7 @@ func (s *session) drive(ctx context.Context, r *reach) (engine.RunState, error) 
 		return state, coded{exitJournal, err}
 	}
 	if state.Final() {
+		s.remember()
 		if err := s.app.locks(s.store).Release(context.WithoutCancel(ctx), s.run.ID(), s.store.Path()); err != nil {
 			s.app.say("warning: %s", err) // the next run sees that this one is over
 		}
@@ -90,11 +93,15 @@ func (s *session) observe(n local.Notice) {
 	switch {
 	case n.Event != nil:
 		s.progress.Event(*n.Event)
+		if s.pace != nil {
+			s.pace.Hear(*n.Event)
+		}
 	case n.Started != nil:
 		s.progress.Begun(n.Started, s.app.now())
 	case n.Progress != nil:
 		s.progress.Done(n.Progress.Step, n.Progress.Done, n.Progress.Total, n.Progress.Unit)
 	}
+	s.keepPace()
 }
 
 func (s *session) newProgress() view.Progress {

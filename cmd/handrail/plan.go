@@ -8,6 +8,7 @@ import (
 
 	"github.com/handrail-dev/handrail/cmd/internal/view"
 	"github.com/handrail-dev/handrail/engine"
+	"github.com/handrail-dev/handrail/engine/objective"
 	"github.com/handrail-dev/handrail/engine/preview"
 	"github.com/handrail-dev/handrail/steps"
 	"github.com/handrail-dev/handrail/steps/all"
@@ -42,6 +43,11 @@ func (a *app) plan(ctx context.Context, name string, g given, offline bool) erro
 		return err
 	}
 	p.LastRuns = a.lastRuns(l.pb.Name)
+	if past, err := a.history(l.pb.Name); err != nil {
+		a.say("warning: how long the runs before took cannot be read: %s", err)
+	} else {
+		p.Past(l.pb, objective.Past(past, p.Environment))
+	}
 	if a.json() {
 		err = view.PlanJSON(a.stdout, p)
 	} else {

@@ -11,6 +11,7 @@ import (
 	"github.com/handrail-dev/handrail/cmd/internal/view"
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/engine/journal"
+	"github.com/handrail-dev/handrail/engine/objective"
 	"github.com/handrail-dev/handrail/engine/playbook"
 )
 
@@ -29,6 +30,8 @@ type session struct {
 	inboxDone chan struct{}
 	progress  view.Progress // nil until the run is driven
 	early     []engine.Stamped
+	pace      *objective.Pace // nil: the playbook promises nothing
+	paced     time.Time       // when it was last looked at
 }
 
 // record applies an event and makes it durable.

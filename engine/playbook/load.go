@@ -109,6 +109,7 @@ func (l *loader) playbook(pb *engine.Playbook) {
 	}
 	if n := f.get("outputs"); n != nil {
 		pb.Outputs = l.outputs(n, top)
+		l.ageIsATime(n, pb)
 	}
 	if always != nil {
 		pb.Always = l.steps(always, "always", top.child())
@@ -323,6 +324,18 @@ func (l *loader) outputs(n *yaml.Node, top *scope) []engine.Output {
 		out = append(out, engine.Output{Name: e.key.Value, Expr: x, Shape: shape})
 	}
 	return out
+}
+
+// ageIsATime: the output data_at is of when the data is that a playbook with an RPO has brought back, and is held against it.
+func (l *loader) ageIsATime(n *yaml.Node, pb *engine.Playbook) {
+	if pb.Objectives.RPO == 0 {
+		return
+	}
+	for _, o := range pb.Outputs {
+		if o.Name == "data_at" && o.Shape.Type != engine.TypeTime && o.Shape.Type != engine.TypeAny {
+			l.node(n, "give a time; date(text) makes one of a text", "the output data_at is of when the restored data is, for the RPO; it is a %s and must be a time", o.Shape.Type)
+		}
+	}
 }
 
 // posOf is the place of a node for what is loaded.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/handrail-dev/handrail/engine"
+	"github.com/handrail-dev/handrail/engine/objective"
 )
 
 // Version is the version of the plan's JSON form.
@@ -39,6 +40,8 @@ type Plan struct {
 	Error    string        `json:"error,omitempty"`
 	Summary  Summary       `json:"summary"`
 	Warnings []string      `json:"warnings,omitempty"`
+	// Expected is how long the steps take by the runs before, held against the RTO; null: there is nothing to go by.
+	Expected *objective.Ahead `json:"expected,omitempty"`
 	// LastRuns are the runs of this playbook before, newest first, for how long it takes.
 	LastRuns []LastRun `json:"last_runs,omitempty"`
 }
@@ -77,10 +80,26 @@ type Step struct {
 	// Maybe: whether the real run comes here is known only after another step.
 	Maybe bool `json:"maybe,omitempty"`
 	engine.Impact
+	// Time is how long the step took in the runs before; null: nothing is known.
+	Time *objective.Figure `json:"time,omitempty"`
 	// KnownAfter is the step AFTER which what this one reads will be known.
 	KnownAfter string `json:"known_after,omitempty"`
 	// Pos is where the step stands in its file.
 	Line int `json:"line"`
+}
+
+// Past adds what is known of how long the steps take.
+func (p *Plan) Past(pb *engine.Playbook, past objective.Figures) {
+	if past[""].Runs == 0 {
+		return
+	}
+	for i, s := range p.Steps {
+		if f, ok := past[s.Path]; ok {
+			p.Steps[i].Time = &f
+		}
+	}
+	a := objective.Expect(pb, past, p.RTO)
+	p.Expected = &a
 }
 
 // Judged: every step could be judged.

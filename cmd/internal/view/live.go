@@ -21,6 +21,8 @@ type Live struct {
 	now     func() time.Time
 	started time.Time
 	rto     time.Duration
+	half    time.Time // when the run will be done, by half of the runs before; zero: not known
+	most    time.Time // the same, by nineteen of twenty
 	order   []string
 	lines   map[string]*liveLine
 	drawn   int
@@ -106,14 +108,22 @@ func (l *Live) moving(step string) string {
 }
 
 func (l *Live) footer() string {
-	s := "  " + Duration(l.now().Sub(l.started))
-	if l.rto == 0 {
-		return s
+	now := l.now()
+	s := "  " + Duration(now.Sub(l.started))
+	if l.rto > 0 {
+		if left := l.rto - now.Sub(l.started); left > 0 {
+			s += ", " + Duration(left) + " left of the RTO of " + Duration(l.rto)
+		} else {
+			s += ", " + Duration(-left) + " over the RTO of " + Duration(l.rto)
+		}
 	}
-	if left := l.rto - l.now().Sub(l.started); left > 0 {
-		return s + ", " + Duration(left) + " left of the RTO of " + Duration(l.rto)
+	if l.half.After(now) {
+		s += ", " + Duration(l.half.Sub(now)) + " to go by the runs before"
+		if l.most.Sub(l.half) >= time.Second {
+			s += " (up to " + Duration(l.most.Sub(now)) + ")"
+		}
 	}
-	return s + ", " + Duration(l.now().Sub(l.started)-l.rto) + " over the RTO of " + Duration(l.rto)
+	return s
 }
 
 // fit cuts a line to a width in characters.
@@ -197,6 +207,20 @@ func (l *Live) Done(step string, done, total int64, unit string) {
 	if total > 0 {
 		x.count = fmt.Sprintf("%d %% of %s", done*100/total, count(total, unit))
 	}
+}
+
+// Warn adds a line that stays.
+func (l *Live) Warn(text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.draw(l.plain.warning(text) + "\n")
+}
+
+// Expect shows in the last line how long it may still take.
+func (l *Live) Expect(half, most time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.half, l.most = half, most
 }
 
 // Hold takes the moving lines away.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/handrail-dev/handrail/engine"
+	"github.com/handrail-dev/handrail/engine/objective"
 	"github.com/handrail-dev/handrail/engine/preview"
 )
 
@@ -54,9 +55,30 @@ func PlanText(w io.Writer, p *preview.Plan) error {
 		}
 		b.WriteString("\n")
 	}
+	if e := p.Expected; e != nil {
+		b.WriteString(expectedLines(e, p.RTO))
+	}
 	b.WriteString("\n" + summaryLine(p) + "\n")
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// expectedLines hold the times of the runs before against the RTO.
+func expectedLines(e *objective.Ahead, rto time.Duration) string {
+	s := fmt.Sprintf("expected: %s by half of the runs before (%d), up to %s by 95 %%", Duration(e.P50), e.Runs, Duration(e.P95))
+	if e.Unknown > 0 {
+		s += fmt.Sprintf("; of %d steps no time is known", e.Unknown)
+	}
+	switch {
+	case rto == 0:
+	case e.Late50 != "":
+		s += fmt.Sprintf("\nwarning: the RTO of %s will be missed, in step %s", Duration(rto), e.Late50)
+	case e.Late95 != "":
+		s += fmt.Sprintf("\nwarning: the RTO of %s may be missed, in step %s", Duration(rto), e.Late95)
+	default:
+		s += ", within the RTO of " + Duration(rto)
+	}
+	return s + "\n"
 }
 
 func planStep(b *strings.Builder, s preview.Step) {
@@ -90,6 +112,9 @@ func planStep(b *strings.Builder, s preview.Step) {
 	}
 	for _, f := range s.Figures {
 		b.WriteString(inner + figure(f) + "\n")
+	}
+	if f := s.Time; f != nil && (f.P95 >= time.Second || s.Class == engine.ClassPerson) {
+		fmt.Fprintf(b, "%stime: %s in half of the runs before (%d), up to %s in 95 %%\n", inner, Duration(f.P50), f.Runs, Duration(f.P95))
 	}
 	for _, f := range s.Facts {
 		fmt.Fprintf(b, "%snow: %s: %s\n", inner, f.Name, indented(f.Value, inner))

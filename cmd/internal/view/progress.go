@@ -17,6 +17,10 @@ type Progress interface {
 	Begun(c engine.Command, at time.Time)
 	// Done says how far a step has come; total is 0 when it is not known.
 	Done(step string, done, total int64, unit string)
+	// Warn says something about the run as a whole.
+	Warn(text string)
+	// Expect says when the run will be done by half of the runs before, and by nineteen of twenty.
+	Expect(half, most time.Time)
 	// Hold gives the screen to somebody else until Release: a question is asked.
 	Hold()
 	Release()
@@ -42,9 +46,11 @@ func (j *JSON) Event(s engine.Stamped) {
 	}
 }
 
-// Begun, Done, Hold, Release and Close have nothing to show: only events are written.
+// Begun, Done, Warn, Expect, Hold, Release and Close have nothing to show: only events are written.
 func (*JSON) Begun(engine.Command, time.Time)   {}
 func (*JSON) Done(string, int64, int64, string) {}
+func (*JSON) Warn(string)                       {}
+func (*JSON) Expect(time.Time, time.Time)       {}
 func (*JSON) Hold()                             {}
 func (*JSON) Release()                          {}
 func (*JSON) Close()                            {}
@@ -86,6 +92,16 @@ func (p *Plain) Begun(c engine.Command, at time.Time) {
 
 // Done shows nothing: plain lines are for files.
 func (p *Plain) Done(string, int64, int64, string) {}
+
+// Warn writes it as a line.
+func (p *Plain) Warn(text string) { p.say(p.warning(text)) }
+
+func (p *Plain) warning(text string) string {
+	return p.style.mark(yellow, "warning:") + " " + oneLine(text)
+}
+
+// Expect shows nothing: what is late is a warning.
+func (p *Plain) Expect(time.Time, time.Time) {}
 
 // Hold and Release are of no matter to lines.
 func (p *Plain) Hold()    {}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/handrail-dev/handrail/engine"
+	"github.com/handrail-dev/handrail/engine/objective"
 )
 
 // Shown is what show needs to know beside the run itself.
@@ -41,6 +42,7 @@ func Show(w io.Writer, style Style, s Shown) error {
 		fmt.Fprintf(&b, ", %s ago, in the hands of process %d of %s", Duration(s.Now.Sub(v.Started)), s.Owner.PID, s.Owner)
 	}
 	b.WriteString("\n")
+	writeKept(&b, style, s)
 	if len(v.Inputs) > 0 {
 		fmt.Fprintf(&b, "  inputs: %s\n", oneLine(strings.Trim(engine.Text(v.Inputs), "{}")))
 	}
@@ -255,21 +257,24 @@ func nextOfWaiting(r *engine.Run, resume string) []NextStep {
 // shownJSON is the JSON form of show.
 type shownJSON struct {
 	engine.RunView
-	State   engine.RunState   `json:"state"`
-	Reason  string            `json:"reason,omitempty"`
-	Owner   *engine.Person    `json:"owner,omitempty"`
-	Folder  string            `json:"folder"`
-	Inputs  engine.Typed      `json:"inputs"`
-	Outputs engine.Typed      `json:"outputs"`
-	Steps   []engine.StepView `json:"steps"`
-	Next    []NextStep        `json:"next"`
+	State   engine.RunState `json:"state"`
+	Reason  string          `json:"reason,omitempty"`
+	Owner   *engine.Person  `json:"owner,omitempty"`
+	Folder  string          `json:"folder"`
+	Inputs  engine.Typed    `json:"inputs"`
+	Outputs engine.Typed    `json:"outputs"`
+	// Objectives are what the playbook has promised, and what came of it; left out when it promises nothing.
+	Objectives []objective.Kept  `json:"objectives,omitempty"`
+	Steps      []engine.StepView `json:"steps"`
+	Next       []NextStep        `json:"next"`
 }
 
 // ShowJSON writes where a run stands, for programs.
 func ShowJSON(w io.Writer, s Shown) error {
 	v := s.Run.View()
 	out := shownJSON{RunView: v, State: s.State, Reason: s.Reason, Folder: s.Folder,
-		Inputs: engine.Typed{V: v.Inputs}, Outputs: engine.Typed{V: v.Outputs}, Steps: []engine.StepView{}, Next: Next(s)}
+		Inputs: engine.Typed{V: v.Inputs}, Outputs: engine.Typed{V: v.Outputs}, Steps: []engine.StepView{}, Next: Next(s),
+		Objectives: kept(s)}
 	if s.Owner != (engine.Person{}) {
 		out.Owner = &s.Owner
 	}
@@ -313,9 +318,7 @@ func Ended(w io.Writer, style Style, s Shown) error {
 		steps = "step"
 	}
 	fmt.Fprintf(&b, "%s: %s after %s, %d %s (%s)\n", v.ID, style.runState(s.State), Duration(s.Now.Sub(v.Started)), total, steps, strings.Join(parts, ", "))
-	if rto := s.Run.Playbook().Objectives.RTO; rto > 0 && s.State.Final() && s.Now.Sub(v.Started) > rto {
-		fmt.Fprintf(&b, "  this took longer than the RTO of %s\n", Duration(rto))
-	}
+	writeKept(&b, style, s)
 	switch {
 	case v.Error != "":
 		fmt.Fprintf(&b, "  %s\n", printable(v.Error))

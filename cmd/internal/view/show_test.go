@@ -99,7 +99,7 @@ func TestAFailureIsRepeatedAtTheEnd(t *testing.T) {
 	if err := Ended(&b, Style{}, Shown{Run: r, State: engine.RunFailed, Now: noon.Add(2 * time.Minute)}); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"failed after 2 min", "2 steps (1 ok, 1 failed)", "longer than the RTO of 1 min",
+	for _, want := range []string{"failed after 2 min", "2 steps (1 ok, 1 failed)", "RTO 1 min: missed, 2 min are gone",
 		"step pay: exit code 3 (its effect stands)", "handrail resume " + runID} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, b.String())
