@@ -74,7 +74,7 @@ var mutants = []mutant{
 	{"a newer engine's marker is not obeyed", "steps/sql/marker.go",
 		"case old.epoch > int64(m.epoch):\n\t\treturn found{newer: old.epoch}\n", "", "./steps/sql", "Contract|Marker|Epoch|Stale|Newer|Transaction"},
 	{"the epoch is not checked where the marker is written", "steps/sql/marker.go",
-		"AND state = ? AND epoch <= ?\",", "AND state = ? AND epoch <= ? + 1000\",", "./steps/sql", "Epoch|Stale|Newer|Taken|Transaction"},
+		"WHERE token = ? AND state = ? AND epoch <= ?\")", "WHERE token = ? AND state = ? AND epoch <= ? + 1000\")", "./steps/sql", "Epoch|Stale|Newer|Taken|Transaction"},
 	{"nobody asks whether the savepoint stands", "steps/sql/protocol.go",
 		"if e.st.Class.Sort == statement.Reads {\n\t\treturn engine.Outcome{}, false\n\t}\n\t_, err :=", "if true {\n\t\treturn engine.Outcome{}, false\n\t}\n\t_, err :=",
 		"./steps/sql", "Transaction|Implicit|Hidden|DDL|Procedure|Savepoint|Commit"},
