@@ -93,7 +93,7 @@ func (r *ring) restore(given map[string]any) (*world, *engine.Run) {
 	r.t.Helper()
 	w := open(r.t, "redis-restore", r.engine, r.target)
 	w.now, w.yes = time.Now(), true
-	inputs := map[string]any{"folder": r.folder}
+	inputs := map[string]any{"folder": r.folder, "containers": r.containers}
 	for k, v := range given {
 		inputs[k] = v
 	}

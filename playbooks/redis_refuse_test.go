@@ -95,7 +95,7 @@ func TestRedisRestoreRefusesBeforeItTouchesAnything(t *testing.T) {
 	put(t, file, whole[:len(whole)-100])
 	refused("a truncated archive", "whole")
 
-	repack(t, file, func(dir string, nodes []map[string]any) {
+	repack(t, file, func(dir string, _ []map[string]any) {
 		part := filepath.Join(dir, "redis", r.node(2)+".tar")
 		tar(t, "-xf", part, "-C", dir)
 		snapshot := filepath.Join(dir, "handrail-copy", "dump.rdb")
@@ -109,7 +109,7 @@ func TestRedisRestoreRefusesBeforeItTouchesAnything(t *testing.T) {
 	refused("a snapshot that has not the keys of the manifest", "restored")
 
 	repack(t, file, func(_ string, nodes []map[string]any) {
-		nodes[0]["node"], nodes[1]["node"] = nodes[1]["node"], nodes[0]["node"]
+		nodes[0]["node"] = strings.Replace(nodes[0]["node"].(string), "0-5460", "0-5459", 1)
 	})
 	refused("another division of the slots", "same")
 }
