@@ -30,10 +30,11 @@ lint: ## gofmt, go vet, golangci-lint
 bench: ## the table of docs/performance.md, measured here and now
 	@scripts/bench
 
-docs: build ## docs/kinds.md, docs/lint.md and docs/playbook.schema.json from the definitions
+docs: build ## docs/kinds.md, docs/lint.md and the schemas from the definitions
 	bin/handrail lint --rules > docs/lint.md.new && mv docs/lint.md.new docs/lint.md
 	bin/handrail kinds > docs/kinds.md.new && mv docs/kinds.md.new docs/kinds.md
 	bin/handrail schema > docs/playbook.schema.json.new && mv docs/playbook.schema.json.new docs/playbook.schema.json
+	bin/handrail schema plan > docs/plan.schema.json.new && mv docs/plan.schema.json.new docs/plan.schema.json
 
 servers: ## bring up the servers that the tests ask
 	@scripts/servers up

@@ -74,3 +74,23 @@ type Impact struct {
 	// Why it cannot be judged, when Standing is unknown.
 	Why string `json:"why,omitempty"`
 }
+
+// Texts is the impact with every text of it replaced, such as by one in which secrets are masked.
+func (i Impact) Texts(replace func(string) string) Impact {
+	i.Would, i.Why = replace(i.Would), replace(i.Why)
+	i.Figures, i.Facts = append([]Figure(nil), i.Figures...), append([]Fact(nil), i.Facts...)
+	i.Warnings, i.Details = append([]string(nil), i.Warnings...), append([]string(nil), i.Details...)
+	for k := range i.Figures {
+		i.Figures[k].Name, i.Figures[k].Why = replace(i.Figures[k].Name), replace(i.Figures[k].Why)
+	}
+	for k := range i.Facts {
+		i.Facts[k].Name, i.Facts[k].Value = replace(i.Facts[k].Name), replace(i.Facts[k].Value)
+	}
+	for k := range i.Warnings {
+		i.Warnings[k] = replace(i.Warnings[k])
+	}
+	for k := range i.Details {
+		i.Details[k] = replace(i.Details[k])
+	}
+	return i
+}

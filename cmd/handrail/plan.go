@@ -14,31 +14,41 @@ import (
 	"github.com/handrail-dev/handrail/steps/all"
 )
 
+// planFlags say how a plan is made, shown and judged.
+type planFlags struct {
+	given
+	offline bool
+	failOn  string
+	limit   int
+}
+
 func (a *app) planCommand() *cobra.Command {
-	var g given
-	var offline bool
+	var f planFlags
 	c := &cobra.Command{
 		Use: "plan NAME", Short: "Say what a run would do to the system as it is now, and change nothing", Args: cobra.ExactArgs(1),
-		Long:              "Walks the playbook with connections that can only read. Exits 0 when every step could be judged, 1 when not.",
+		Long: "Walks the playbook with connections that can only read. Exits 0 when every step could be judged, 1 when not,\n" +
+			"or when a step would do what --fail-on rules out. -o markdown is for a pull request, -o json has a schema: handrail schema plan",
 		ValidArgsFunction: a.completePlaybooks,
-		RunE:              func(c *cobra.Command, args []string) error { return a.plan(c.Context(), args[0], g, offline) },
+		RunE:              func(c *cobra.Command, args []string) error { return a.plan(c.Context(), args[0], f) },
 	}
-	a.givenFlags(c, &g)
-	c.Flags().BoolVar(&offline, "offline", false, "ask no target; judge by the file alone")
-	a.outputFlag(c)
+	a.givenFlags(c, &f.given)
+	c.Flags().BoolVar(&f.offline, "offline", false, "ask no target; judge by the file alone")
+	c.Flags().IntVar(&f.limit, "limit", view.CommentLimit, "the most bytes of the Markdown form")
+	a.gateFlag(c, &f.failOn)
+	a.outputFlag(c, "markdown")
 	return c
 }
 
-func (a *app) plan(ctx context.Context, name string, g given, offline bool) error {
-	l, err := a.load(name, g.env)
+func (a *app) plan(ctx context.Context, name string, f planFlags) error {
+	l, err := a.load(name, f.env)
 	if err != nil {
 		return err
 	}
-	inputs, err := a.inputs(l.pb, g)
+	inputs, err := a.inputs(l.pb, f.given)
 	if err != nil {
 		return err
 	}
-	p, err := a.makePlan(ctx, l, inputs, offline)
+	p, err := a.makePlan(ctx, l, inputs, f.offline)
 	if err != nil {
 		return err
 	}
@@ -48,18 +58,20 @@ func (a *app) plan(ctx context.Context, name string, g given, offline bool) erro
 	} else {
 		p.Past(l.pb, objective.Past(past, p.Environment))
 	}
-	if a.json() {
-		err = view.PlanJSON(a.stdout, p)
-	} else {
-		err = view.PlanText(a.stdout, p)
-	}
-	if err != nil {
+	if err := a.showPlan(p, f.limit); err != nil {
 		return err
 	}
-	if !p.Judged() {
-		return ended(exitFailed)
+	return a.gate(p, f.failOn)
+}
+
+func (a *app) showPlan(p *preview.Plan, limit int) error {
+	switch a.output {
+	case "json":
+		return view.PlanJSON(a.stdout, p)
+	case "markdown":
+		return view.PlanMarkdown(a.stdout, p, limit)
 	}
-	return nil
+	return view.PlanText(a.stdout, p)
 }
 
 func (a *app) makePlan(ctx context.Context, l *loaded, inputs engine.Record, offline bool) (*preview.Plan, error) {
@@ -96,6 +108,14 @@ func (a *app) makePlan(ctx context.Context, l *loaded, inputs engine.Record, off
 type maskedLooker struct {
 	*steps.Executor
 	app *app
+}
+
+func (m maskedLooker) Preview(ctx context.Context, c engine.Call) (engine.Impact, error) {
+	i, err := m.Executor.Preview(ctx, c)
+	if err != nil {
+		err = errors.New(m.app.masker.Text(err.Error()))
+	}
+	return i.Texts(m.app.masker.Text), err
 }
 
 func (m maskedLooker) Execute(ctx context.Context, c engine.Execute, at engine.Attendant) engine.Outcome {

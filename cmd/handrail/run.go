@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/handrail-dev/handrail/cmd/internal/view"
 	"github.com/handrail-dev/handrail/engine"
 )
 
@@ -29,7 +30,7 @@ func (a *app) runCommand() *cobra.Command {
 		ValidArgsFunction: a.completePlaybooks,
 		RunE: func(c *cobra.Command, args []string) error {
 			if f.dryRun {
-				return a.plan(c.Context(), args[0], f.given, false)
+				return a.plan(c.Context(), args[0], planFlags{given: f.given, failOn: "unknown", limit: view.CommentLimit})
 			}
 			return a.start(c.Context(), args[0], f)
 		},

@@ -1,22 +1,38 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
+	"github.com/handrail-dev/handrail/cmd/internal/view"
 	"github.com/handrail-dev/handrail/engine/playbook"
 )
 
 func (a *app) schemaCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "schema", Short: "Write the JSON Schema of a playbook, for editors", Args: cobra.NoArgs,
-		Long: "Writes the JSON Schema of a playbook. An editor finds it by a first line such as\n  # yaml-language-server: $schema=./playbook.schema.json",
-		RunE: func(*cobra.Command, []string) error {
-			b, err := playbook.Schema(a.catalogue())
+		Use: "schema [playbook|plan]", Short: "Write the JSON Schema of a playbook, for editors, or of a plan", Args: cobra.MaximumNArgs(1),
+		Long: "Writes the JSON Schema of a playbook. An editor finds it by a first line such as\n  # yaml-language-server: $schema=./playbook.schema.json\n" +
+			"`handrail schema plan` writes the one of what `handrail plan -o json` says.",
+		ValidArgs: []string{"playbook", "plan"},
+		RunE: func(_ *cobra.Command, args []string) error {
+			b, err := a.schemaOf(append(args, "playbook")[0])
 			if err != nil {
 				return err
 			}
-			_, err = a.stdout.Write(append(b, '\n'))
+			_, err = a.stdout.Write(b)
 			return err
 		},
 	}
+}
+
+func (a *app) schemaOf(what string) ([]byte, error) {
+	switch what {
+	case "playbook":
+		b, err := playbook.Schema(a.catalogue())
+		return append(b, '\n'), err
+	case "plan":
+		return view.PlanSchema()
+	}
+	return nil, fmt.Errorf("there is no schema of %s; there are playbook and plan", what)
 }
