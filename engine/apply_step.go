@@ -343,7 +343,9 @@ func (r *Run) applyResolved(e StepResolved) error {
 func (r *Run) obey(n *node) {
 	said := n.said.resolved
 	r.calm(n)
-	n.lost = false
+	// A person's word stands in the place of the marker: the target is not asked for it again, or it would be missed
+	// at each resume.
+	n.lost, n.marked = false, false
 	switch said.As {
 	case ResolvedNotDone:
 		n.said.resolved = nil

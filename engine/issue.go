@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 )
 
@@ -207,7 +208,7 @@ func (r *Run) askApproval(n *node) []Event {
 // checkMemory asks for the markers of what this run has done so far in transactions. What Prepared saw goes
 // along, since a marker may stand where only that tells: in one of the slots of a cluster.
 func (r *Run) checkMemory() CheckMemory {
-	wiped := map[string]bool{}
+	wiped, asked := map[string]bool{}, map[*node]bool{}
 	var calls []Call
 	for i := len(r.done) - 1; i >= 0; i-- {
 		n := r.done[i]
@@ -217,7 +218,8 @@ func (r *Run) checkMemory() CheckMemory {
 		if n.def.Wipes && n.well() {
 			wiped[n.def.Target] = true
 		}
-		if n.marked && n.well() && !wiped[n.def.Target] {
+		if n.marked && n.well() && !wiped[n.def.Target] && !asked[n] {
+			asked[n] = true
 			c := Call{Step: n.path, Kind: n.def.Kind, Operation: n.def.Operation.Name,
 				Target: n.def.Target, Class: ClassTransactional, Token: r.token(n), Epoch: r.epoch}
 			if n.att != nil {
@@ -226,6 +228,7 @@ func (r *Run) checkMemory() CheckMemory {
 			calls = append(calls, c)
 		}
 	}
+	slices.Reverse(calls) // in the order in which they were done
 	return CheckMemory{Calls: calls}
 }
 

@@ -81,7 +81,7 @@ func (r *Run) Resolve(step string, as Resolution, by Person, because string) (Ev
 	case n.closed() && n.state != Failed && n.state != Pending:
 		return nil, impossible("step %s is %s; there is nothing to resolve", step, n.state)
 	case n.lost && as == ResolvedNotDone:
-		return nil, impossible("step %s is behind steps that are done; say done or skip, or run the playbook anew", step)
+		return nil, impossible("step %s was done, and what came after it was built upon that, so it is not done again in this run; say done or skip, or run the playbook anew", step)
 	}
 	return e, nil
 }

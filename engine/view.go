@@ -22,6 +22,7 @@ type StepView struct {
 	Risk       Risk          `json:"risk,omitempty"`
 	Attempt    int           `json:"attempt,omitempty"`
 	Waiting    bool          `json:"waiting,omitempty"` // for a person
+	Lost       bool          `json:"lost,omitempty"`    // it was done, and its target does not remember
 	Started    time.Time     `json:"started_at,omitzero"`
 	Intended   time.Time     `json:"intended_at,omitzero"`
 	Finished   time.Time     `json:"finished_at,omitzero"`
@@ -164,6 +165,7 @@ func (r *Run) stepView(s *Step, n *node, path string, depth int) StepView {
 		return v
 	}
 	v.State, v.Effect, v.Attempt = n.state, n.effect, n.attempt
+	v.Lost = n.lost
 	v.Waiting = n.phase == phasePerson || n.phase == phaseDoubt
 	v.Class = n.class()
 	if r.start != nil && n.role == roleLeaf && n.attempt > 0 {

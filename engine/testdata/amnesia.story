@@ -1,4 +1,4 @@
-# A target that has lost the markers of finished steps stops the resume.
+# A target that has lost the markers of finished steps stops the resume. It is not missed again once a person has spoken.
 tx a
 tx b
 ----
@@ -21,11 +21,19 @@ settle b not-done
   settled b: not done
   waiting: step a is in doubt
 resolve a not-done
-  refused: this cannot follow what has happened in the run: step a is behind steps that are done; say done or skip, or run the playbook anew
+  refused: this cannot follow what has happened in the run: step a was done, and what came after it was built upon that, so it is not done again in this run; say done or skip, or run the playbook anew
   waiting: step a is in doubt
 resolve a done
   resolved a
   intended b attempt 2 token r1/b class transactional
+  -> execute b (sync before)
+crash
+resume
+  run_resumed
+  -> settle b epoch 2 (sync before)
+settle b not-done
+  settled b: not done
+  intended b attempt 3 token r1/b class transactional
   -> execute b (sync before)
 done b
   b is ok

@@ -18,7 +18,7 @@ done a[z]
 crash
 resume
   run_resumed
-  -> check memory r1/a[z] r1/a[x] (sync before)
+  -> check memory r1/a[x] r1/a[z] (sync before)
 forgot
   memory_checked
   -> settle a[y] epoch 1

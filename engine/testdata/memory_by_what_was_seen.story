@@ -32,7 +32,7 @@ done b[y]
 crash
 resume
   run_resumed
-  -> check memory r1/b[y] seen=10:02 r1/b[x] seen=10:01 r1/a seen=10:00 (sync before)
+  -> check memory r1/a seen=10:00 r1/b[x] seen=10:01 r1/b[y] seen=10:02 (sync before)
 forgot
   memory_checked
   -> settle c epoch 1

@@ -43,7 +43,7 @@ done last
 crash
 resume
   run_resumed
-  -> check memory r1/n/b r1/a (sync before)
+  -> check memory r1/a r1/n/b (sync before)
 forgot
   memory_checked
   intended n/c attempt 2 token r1/n/c class transactional

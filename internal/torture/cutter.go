@@ -78,6 +78,13 @@ func (c *Cutter) set(way Direction, n int, away bool) {
 	c.passed, c.chunks = [2]int{}, [2][]int{}
 }
 
+// Lead has those who come from now on find another server at the same address, as after a failover.
+func (c *Cutter) Lead(server string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.server = server
+}
+
 // Passed is how many bytes have gone this way since Heal or CutAfter; Chunks is where one that was sent at once ended.
 func (c *Cutter) Passed(way Direction) (bytes int, chunks []int) {
 	c.mu.Lock()
@@ -86,7 +93,10 @@ func (c *Cutter) Passed(way Direction) (bytes int, chunks []int) {
 }
 
 func (c *Cutter) serve(client net.Conn) {
-	server, err := new(net.Dialer).DialContext(context.Background(), "tcp", c.server)
+	c.mu.Lock()
+	to := c.server
+	c.mu.Unlock()
+	server, err := new(net.Dialer).DialContext(context.Background(), "tcp", to)
 	if err != nil {
 		_ = client.Close()
 		return

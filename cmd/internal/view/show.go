@@ -170,8 +170,13 @@ func writeDoubt(b *strings.Builder, style Style, run string, v engine.StepView) 
 	}
 	path := Quote(v.Path)
 	fmt.Fprintf(b, "    handrail resolve %s %s done     --because \"…\"   %s\n", run, path, done)
-	fmt.Fprintf(b, "    handrail resolve %s %s not-done --because \"…\"   it did not, and nothing of it is still under way: the next resume runs the step again\n", run, path)
-	fmt.Fprintf(b, "    handrail resolve %s %s skip     --because \"…\"   it does not matter: the next resume leaves the step out; its result is missing\n", run, path)
+	skip := "it does not matter: the next resume leaves the step out; its result is missing"
+	if v.Lost {
+		skip = "it is not there any more: this run goes on without it; to have it done again, run the playbook anew"
+	} else {
+		fmt.Fprintf(b, "    handrail resolve %s %s not-done --because \"…\"   it did not, and nothing of it is still under way: the next resume runs the step again\n", run, path)
+	}
+	fmt.Fprintf(b, "    handrail resolve %s %s skip     --because \"…\"   %s\n", run, path, skip)
 }
 
 // Quote makes a word safe to be pasted into a shell.
@@ -240,7 +245,11 @@ func nextOfWaiting(r *engine.Run, resume string) []NextStep {
 	r.EachStep(func(v engine.StepView) {
 		switch {
 		case v.State == engine.InDoubt && len(out) < 4:
-			out = append(out, NextStep{fmt.Sprintf("handrail resolve %s %s done|not-done|skip --because …", r.ID(), Quote(v.Path)), "say what is true; see above"})
+			words := "done|not-done|skip"
+			if v.Lost {
+				words = "done|skip"
+			}
+			out = append(out, NextStep{fmt.Sprintf("handrail resolve %s %s %s --because …", r.ID(), Quote(v.Path), words), "say what is true; see above"})
 		case v.Waiting && v.Ask != "":
 			out = append(out,
 				NextStep{fmt.Sprintf("handrail approve %s %s", r.ID(), Quote(v.Path)), "yes"},

@@ -184,20 +184,7 @@ func (s *MySQLServer) Restart() {
 // then knows of nothing that has happened since. It is down for both.
 func (s *MySQLServer) Yesterday() (putBack func()) {
 	s.t.Helper()
-	copied := filepath.Join(folder(s.t, "hry"), "data")
-	replace := func(to, from string) {
-		s.t.Helper()
-		s.process.kill()
-		if err := os.RemoveAll(to); err != nil {
-			s.t.Fatal(err)
-		}
-		if err := os.CopyFS(to, os.DirFS(from)); err != nil {
-			s.t.Fatalf("copy the data folder: %v", err)
-		}
-		s.Restart()
-	}
-	replace(copied, s.data)
-	return func() { replace(s.data, copied) }
+	return yesterday(s.t, s.data, s.Kill, s.Restart)
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {

@@ -216,6 +216,73 @@ func (s *PostgresServer) Restart() {
 	}
 }
 
+// Yesterday copies the data folder, as a backup of the machine does, and gives what puts it back: the server
+// then knows of nothing that has happened since. It is down for both.
+func (s *PostgresServer) Yesterday() (putBack func()) {
+	s.t.Helper()
+	return yesterday(s.t, filepath.Join(s.dir, "data"), s.Kill, func() {
+		if s.bin != "" {
+			postgresAccount(s.t, s.dir) // the copy is the test's
+		}
+		s.Restart()
+	})
+}
+
+// Promote makes a standby take writes, and returns when it does. The server that it followed may be dead.
+func (s *PostgresServer) Promote() {
+	s.t.Helper()
+	s.own("SELECT pg_promote()")
+}
+
+// CutOff has a standby receive nothing more from the server that it follows.
+func (s *PostgresServer) CutOff() {
+	s.t.Helper()
+	s.own("ALTER SYSTEM SET primary_conninfo = ''")
+	s.own("SELECT pg_reload_conf()")
+	s.until("the standby receives nothing", "SELECT COUNT(*) = 0 FROM pg_stat_wal_receiver")
+}
+
+// Follows returns when this standby has all that the server which it follows has committed.
+func (s *PostgresServer) Follows(first *PostgresServer) {
+	s.t.Helper()
+	var at string
+	db := OpenPostgres(s.t, engine.Record{"address": first.address, "user": postgresUser, "password": postgresPassword})
+	if err := db.QueryRow("SELECT pg_current_wal_lsn()::text").Scan(&at); err != nil {
+		s.t.Fatal(err)
+	}
+	s.until("the standby has what the other has", "SELECT pg_last_wal_replay_lsn() >= '"+at+"'::pg_lsn")
+}
+
+// own is what this package itself asks of a server.
+func (s *PostgresServer) own(statement string) {
+	s.t.Helper()
+	db, err := openPostgres(engine.Record{"address": s.address, "user": postgresUser, "password": postgresPassword})
+	if err == nil {
+		_, err = db.Exec(statement)
+		err = errors.Join(err, db.Close())
+	}
+	if err != nil {
+		s.t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+func (s *PostgresServer) until(what, question string) {
+	s.t.Helper()
+	db := OpenPostgres(s.t, engine.Record{"address": s.address, "user": postgresUser, "password": postgresPassword})
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(startLimit); time.Now().Before(deadline); <-tick.C {
+		var yes bool
+		if err := db.QueryRow(question).Scan(&yes); err != nil {
+			s.t.Fatalf("%s: %v", question, err)
+		}
+		if yes {
+			return
+		}
+	}
+	s.t.Fatalf("%s: this did not come about", what)
+}
+
 // Log is what the server has written.
 func (s *PostgresServer) Log() string {
 	s.t.Helper()

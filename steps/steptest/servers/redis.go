@@ -116,3 +116,9 @@ func (s *RedisServer) Restart() {
 		s.t.Fatal(fmt.Errorf("restart redis-server: %w", err))
 	}
 }
+
+// Yesterday copies its folder, and gives what puts it back. It is down for both, so it must keep its data there.
+func (s *RedisServer) Yesterday() (putBack func()) {
+	s.t.Helper()
+	return yesterday(s.t, s.Dir, s.Kill, s.Restart)
+}
