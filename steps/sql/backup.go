@@ -97,6 +97,8 @@ func (b *backup) read(ctx context.Context, system string) (proof.Manifest, error
 	case err != nil:
 	case b.Dump != nil && sum != b.SHA256:
 		err = fmt.Errorf("its SHA-256 is %s…, and its manifest says %s…: it was changed or damaged since it was made", sum[:12], b.SHA256[:12])
+	case scan.Refused() != "":
+		err = fmt.Errorf("it cannot be restored statement by statement: %s", scan.Refused())
 	case !scan.Complete():
 		err = errors.New("the mark that the program writes at its end is not there: the dump is cut short")
 	case len(scan.Tables()) == 0:

@@ -25,14 +25,14 @@ const (
 
 type dumpParams struct {
 	Dump      steps.Path `param:"dump" need:"yes" doc:"the file; its folder must be there, and no file of that name. NAME.manifest.json is written beside it"`
-	Tables    []string   `param:"tables" doc:"tables of the target's database; all of it unless they are given"`
-	Databases []string   `param:"databases" doc:"whole databases, by name, in place of the target's own; they come back under these names"`
+	Tables    []string   `param:"tables" doc:"tables of the target's database; all of it unless they are given. On PostgreSQL one of another schema than the current is written schema.table"`
+	Databases []string   `param:"databases" doc:"whole databases, by name, in place of the target's own; they come back under these names. Not on PostgreSQL, where a dump is of one database"`
 	Compress  string     `param:"compress" enum:"zstd,gzip,none" doc:"unless it is given the file's name says it: .zst, .gz"`
-	Snapshot  string     `param:"snapshot" enum:"transaction,lock,none" default:"transaction" doc:"how all tables come to be of one moment. transaction: by one that reads them all; nobody has to wait. lock: writers wait meanwhile. none: they are not"`
-	Routines  *bool      `param:"routines" doc:"procedures and functions, too; unless it is said, when no tables are given"`
-	Events    *bool      `param:"events" doc:"events, too; unless it is said, when no tables are given"`
-	Program   string     `param:"program" doc:"the program that dumps; unless it is given mariadb-dump, else mysqldump"`
-	Extra     []string   `param:"extra" doc:"further options of that program, such as --hex-blob; only such that leave the dump one that can be counted and restored"`
+	Snapshot  string     `param:"snapshot" enum:"transaction,lock,none" default:"transaction" doc:"how all tables come to be of one moment. transaction: by one that reads them all; nobody has to wait. lock: writers wait meanwhile. none: they are not. PostgreSQL knows transaction alone"`
+	Routines  *bool      `param:"routines" doc:"procedures and functions, too; unless it is said, when no tables are given. Not on PostgreSQL, where it is always so"`
+	Events    *bool      `param:"events" doc:"events of MySQL and MariaDB, too; unless it is said, when no tables are given"`
+	Program   string     `param:"program" doc:"the program that dumps; unless it is given mariadb-dump, else mysqldump; on PostgreSQL pg_dump"`
+	Extra     []string   `param:"extra" doc:"further options of that program, such as --hex-blob or --no-owner; only such that leave the dump one that can be counted and restored"`
 }
 
 // dump is the operation of that name.
@@ -68,8 +68,11 @@ func problemsOfDump(params engine.Record, target string) []engine.Problem {
 	add := func(path, format string, args ...any) {
 		out = append(out, engine.Problem{Path: path, Message: fmt.Sprintf(format, args...)})
 	}
-	if why := noDumpsOf(target); why != "" {
-		add("", "%s", why)
+	if target == typeSQLite {
+		add("", noDumps)
+	}
+	if d, known := dumpers()[target]; known {
+		out = append(out, d.unfit(params)...)
 	}
 	if params["dump"] == "" {
 		add("dump", "names no file")
@@ -108,7 +111,7 @@ func problemsOfDump(params engine.Record, target string) []engine.Problem {
 // refusesExtra asks the system of the target, where that is known.
 func refusesExtra(target, option string) string {
 	var last string
-	for typ, d := range map[string]dumper{"mysql": &mysqlDialect{}} {
+	for typ, d := range dumpers() {
 		if target != "" && target != typ {
 			continue
 		}
@@ -120,14 +123,21 @@ func refusesExtra(target, option string) string {
 }
 
 // order is what the program is told.
-func (d *dump) order(c *Conn) (order, error) {
-	o := order{database: c.database, tables: d.Tables, databases: d.Databases, snapshot: d.Snapshot, extra: d.Extra,
+func (d *dump) order(c *Conn, how dumper) (order, error) {
+	o := order{database: how.home(c), databases: d.Databases, snapshot: d.Snapshot, extra: d.Extra,
 		routines: len(d.Tables) == 0, events: len(d.Tables) == 0}
 	if d.Routines != nil {
 		o.routines = *d.Routines
 	}
 	if d.Events != nil {
 		o.events = *d.Events
+	}
+	for _, name := range d.Tables {
+		spelt, err := how.spell(name, c.database)
+		if err != nil {
+			return o, err
+		}
+		o.tables = append(o.tables, spelt)
 	}
 	if o.database == "" && len(o.databases) == 0 {
 		return o, fmt.Errorf("%s: no database is chosen; give `database` in the target's settings, or `databases`", c.where)

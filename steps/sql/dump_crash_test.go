@@ -23,6 +23,7 @@ const roleVariable = "HANDRAIL_TEST_SQL_ENGINE"
 
 // role is what an engine of its own is to do.
 type role struct {
+	Type      string // of the target
 	Settings  map[string]string
 	Operation string
 	Params    map[string]string
@@ -93,7 +94,7 @@ func playEngine(text string) {
 	if err != nil {
 		testFailure{}.Fatal(err)
 	}
-	env := steptest.EnvAsking(testFailure{}, k, h.call(), targetOf(settings), steps.Full, h, nil)
+	env := steptest.EnvAsking(testFailure{}, k, h.call(), steps.Target{Name: "db", Type: h.Type, Settings: settings}, steps.Full, h, nil)
 	env.Dir = h.Dir
 	o := op.Execute(context.Background(), env)
 	fmt.Println("ended:", o.Err)
@@ -110,7 +111,7 @@ func (r role) call() engine.Call {
 // killed starts an engine, lets it come far, and kills it. It gives what that had noted last.
 func (g ground) killed(t *testing.T, r role) engine.Value {
 	t.Helper()
-	r.Settings = map[string]string{}
+	r.Type, r.Settings = g.target.Type, map[string]string{}
 	for k, v := range g.target.Settings {
 		r.Settings[k], _ = v.(string)
 	}

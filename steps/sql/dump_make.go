@@ -9,6 +9,8 @@ import (
 	"hash"
 	"io"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/handrail-dev/handrail/steps"
@@ -72,17 +74,18 @@ func (d *dump) plan(ctx context.Context, c *Conn) (plan, error) {
 	if p.d, err = dumperOf(c); err != nil {
 		return p, err
 	}
-	if p.order, err = d.order(c); err != nil {
-		return p, err
-	}
-	names := p.d.programs()
-	if d.Program != "" {
-		names = []string{d.Program}
-	}
-	if p.tool, err = findTool(ctx, names, p.d.toolVersion); err != nil {
+	if p.order, err = d.order(c, p.d); err != nil {
 		return p, err
 	}
 	if p.server, err = p.d.serverVersion(ctx, c); err != nil {
+		return p, err
+	}
+	names := p.d.programs(p.server)
+	if d.Program != "" {
+		names = []string{d.Program}
+	}
+	fit := func(v version) bool { return !p.d.mustMatch() || !v.older(p.server) }
+	if p.tool, err = findTool(ctx, names, p.d.toolVersion, fit); err != nil {
 		return p, err
 	}
 	if p.tool.version.older(p.server) {
@@ -167,7 +170,8 @@ func (d *dump) stream(ctx context.Context, env *steps.Env, c *Conn, p plan, to i
 		System: p.d.system(), Server: p.server.String(), Tool: p.tool.name() + " " + p.tool.version.String(), Compress: d.compress,
 		Snapshot: d.Snapshot, Size: in.n, Longest: scan.Longest(), Rows: scan.Rows(), Databases: scan.Databases()}}
 	if len(p.order.databases) == 0 {
-		m.Dump.Database = c.database
+		m.Dump.Database = p.order.database
+		m.Dump.Whole = len(p.order.tables) == 0 && !slices.ContainsFunc(p.order.extra, narrows)
 	}
 	for _, t := range scan.Tables() {
 		m.Dump.Tables = append(m.Dump.Tables, proof.Table{Name: t.Name, Rows: t.Rows})
@@ -219,9 +223,16 @@ func (d *dump) ended(p plan, e host.Ended, err error, tail string) error {
 	return b
 }
 
+var aside = regexp.MustCompile(`^\S+: (detail|hint): `)
+
+// lastLine is the last thing that was said, not what was added to explain it.
 func lastLine(s string) string {
-	s = strings.TrimSpace(s)
-	return shorten(s[strings.LastIndexByte(s, '\n')+1:], 300)
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	last := lines[len(lines)-1]
+	for i := len(lines) - 1; i >= 0 && aside.MatchString(last); i-- {
+		last = lines[i]
+	}
+	return shorten(last, 300)
 }
 
 // complete says what is not there although the program called its work done.
@@ -232,6 +243,9 @@ func complete(scan stream.Scanner, p plan) error {
 	there := map[string]bool{}
 	for _, t := range scan.Tables() {
 		there[t.Name] = true
+	}
+	if why := scan.Refused(); why != "" {
+		return &brokenTool{said: fmt.Sprintf("%s ended well, and its output could not be restored: %s; nothing of it is kept", p.tool.name(), why)}
 	}
 	for _, name := range p.order.tables {
 		if !there[name] {

@@ -23,7 +23,11 @@ func (d *dump) Preview(ctx context.Context, env *steps.Env) (engine.Impact, erro
 	if err != nil {
 		return impact, err
 	}
-	impact.Would = "dump " + d.what(c)
+	how, err := dumperOf(c)
+	if err != nil {
+		return impact, err
+	}
+	impact.Would = "dump " + d.what(how.home(c))
 	if u, ok := engine.FirstUnknown(env.Call.Params); ok {
 		impact.Standing, impact.Why = engine.StandingUnknown, "part of it is "+u.Error()
 		return impact, nil
@@ -35,14 +39,14 @@ func (d *dump) Preview(ctx context.Context, env *steps.Env) (engine.Impact, erro
 }
 
 // what is the subject in a sentence.
-func (d *dump) what(c *Conn) string {
+func (d *dump) what(database string) string {
 	switch {
 	case len(d.Databases) > 0:
 		return "the databases " + strings.Join(d.Databases, ", ")
 	case len(d.Tables) > 0:
-		return "the tables " + strings.Join(d.Tables, ", ") + " of database " + c.database
+		return "the tables " + strings.Join(d.Tables, ", ") + " of database " + database
 	}
-	return "database " + c.database
+	return "database " + database
 }
 
 // preview looks at the server, for the program and at the folder. What is in the way may be put right by an
@@ -74,7 +78,7 @@ func (d *dump) preview(ctx context.Context, c *Conn, path string, impact *engine
 	if _, err := r.Lstat(path); err == nil {
 		unlikely(impact, fmt.Errorf("%s is there already, and may be a good backup", path))
 	}
-	room(r, path, c.database, d, bytes, impact)
+	room(r, path, p.order, bytes, impact)
 }
 
 // unlikely notes a reason why it could not be done as things are now.
@@ -88,14 +92,14 @@ func unlikely(impact *engine.Impact, err error) {
 }
 
 // room holds what is free against the last backup of the same, else against the data.
-func room(r disk.Reader, path, database string, d *dump, bytes int64, impact *engine.Impact) {
+func room(r disk.Reader, path string, o order, bytes int64, impact *engine.Impact) {
 	folder := filepath.Dir(path)
 	free, err := r.Free(folder)
 	if err != nil {
 		return
 	}
 	impact.Facts = append(impact.Facts, engine.Fact{Name: "free in " + folder, Value: disk.Size(free)})
-	last, ok := lastOf(r, folder, database, d)
+	last, ok := lastOf(r, folder, o)
 	switch {
 	case ok:
 		impact.Facts = append(impact.Facts, engine.Fact{Name: "last dump", Value: fmt.Sprintf("%s, %s, %d rows, of %s",
@@ -112,7 +116,7 @@ func room(r disk.Reader, path, database string, d *dump, bytes int64, impact *en
 const lookedAt = 50
 
 // lastOf finds the newest dump in a folder that holds the same tables or databases.
-func lastOf(r disk.Reader, folder, database string, d *dump) (proof.Manifest, bool) {
+func lastOf(r disk.Reader, folder string, o order) (proof.Manifest, bool) {
 	entries, err := r.List(folder)
 	if err != nil {
 		return proof.Manifest{}, false
@@ -132,7 +136,7 @@ func lastOf(r disk.Reader, folder, database string, d *dump) (proof.Manifest, bo
 		if err != nil || m.Dump == nil {
 			continue
 		}
-		if _, err := r.Stat(path); err == nil && d.same(m.Dump, database) {
+		if _, err := r.Stat(path); err == nil && o.same(m.Dump) {
 			return m, true
 		}
 	}
@@ -140,17 +144,17 @@ func lastOf(r disk.Reader, folder, database string, d *dump) (proof.Manifest, bo
 }
 
 // same: a dump of the same databases, or of the same tables of the same database.
-func (d *dump) same(was *proof.Dump, database string) bool {
-	if len(d.Databases) > 0 {
-		return slices.Equal(was.Databases, d.Databases)
+func (o order) same(was *proof.Dump) bool {
+	if len(o.databases) > 0 {
+		return slices.Equal(was.Databases, o.databases)
 	}
-	if was.Database != database {
+	if was.Database != o.database {
 		return false
 	}
-	for _, name := range d.Tables {
+	for _, name := range o.tables {
 		if !slices.ContainsFunc(was.Tables, func(t proof.Table) bool { return t.Name == name }) {
 			return false
 		}
 	}
-	return len(d.Tables) == 0 || len(d.Tables) == len(was.Tables)
+	return len(o.tables) == 0 || len(o.tables) == len(was.Tables)
 }

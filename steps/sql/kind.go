@@ -153,7 +153,7 @@ func operations() []engine.Operation {
 		},
 		{
 			Name: "dump", Key: "dump", Role: engine.RoleBackup, Class: engine.ClassIdempotent, Risk: engine.RiskChanges, Changes: "file",
-			Doc: "Dumps tables, a database or several into a file of SQL, by the server's own program (mariadb-dump, mysqldump), which must be there. The rows of each table are counted in what the program writes. " +
+			Doc: "Dumps tables, a database or, on MySQL, several into a file of SQL, by the server's own program (mariadb-dump, mysqldump, pg_dump), which must be there. The rows of each table are counted in what the program writes. " +
 				"The file appears under its name only when the program has ended well, its mark of the end was seen, and all is on disk; beside it stands a manifest (NAME.manifest.json) with size, SHA-256 and counts. A file that is there is never overwritten.",
 			Params: steps.Params[dumpParams](), Judge: judgeDump, Result: dumpResult(),
 			Example: `{id: saved, sql: {dump: "/backups/numbering-${{ run.id }}.sql.zst", tables: [configs, sequences]}, timeout: 1h}`,
@@ -161,7 +161,7 @@ func operations() []engine.Operation {
 		{
 			Name: "restore", Key: "restore", Role: engine.RoleRestore, Class: engine.ClassUnrepeatable, Risk: engine.RiskIrreversible,
 			Doc: "Restores a dump, statement by statement through the step's own connection; no program is needed. BEFORE anything is touched the whole file is read: its size, its SHA-256, the mark of its end and the rows of each table must be as the manifest says. " +
-				"AFTER it each table must have as many rows as the dump. The step must say `wipes: true`.",
+				"AFTER it each table must have as many rows as the dump. On PostgreSQL all of it is one transaction, which is committed only then. The step must say `wipes: true`.",
 			Params: steps.Params[restoreParams](), Judge: judgeRestore, Result: restoreResult(),
 			Example: `{id: restored, sql: {restore: /backups/latest.sql.zst, safety: "/backups/before-${{ run.id }}.sql.zst"}, wipes: true, timeout: 1h}`,
 		},

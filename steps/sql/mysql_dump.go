@@ -7,12 +7,18 @@ import (
 	"net"
 	"strings"
 
+	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps/internal/host"
+	"github.com/handrail-dev/handrail/steps/internal/proof"
 )
 
-func (*mysqlDialect) system() string     { return "mysql" }
-func (*mysqlDialect) programs() []string { return []string{"mariadb-dump", "mysqldump"} }
-func (*mysqlDialect) mustMatch() bool    { return false }
+func (*mysqlDialect) system() string            { return "mysql" }
+func (*mysqlDialect) programs(version) []string { return []string{"mariadb-dump", "mysqldump"} }
+func (*mysqlDialect) mustMatch() bool           { return false }
+func (*mysqlDialect) home(c *Conn) string       { return c.database }
+
+func (*mysqlDialect) spell(name, _ string) (string, error) { return name, nil }
+func (*mysqlDialect) unfit(engine.Record) []engine.Problem { return nil }
 
 // toolVersion knows "Ver 10.19 Distrib 10.11.6-MariaDB", "from 11.4.2-MariaDB, client 10.19" and "Ver 8.0.36 for Linux".
 func (*mysqlDialect) toolVersion(said string) version {
@@ -40,6 +46,32 @@ func (*mysqlDialect) serverVersion(ctx context.Context, q queryer) (version, err
 		}
 	}
 	return versionOf(said, ""), nil
+}
+
+// unable asks for each database of a dump.
+func (d *mysqlDialect) unable(ctx context.Context, q queryer, database string, dump *proof.Dump) (string, error) {
+	databases := dump.Databases
+	if len(databases) == 0 {
+		if database == "" {
+			return "no database is chosen; give `database` in the target's settings", nil
+		}
+		databases = []string{database}
+	}
+	for _, name := range databases {
+		if why, err := d.mayRestore(ctx, q, name); why != "" || err != nil {
+			return strings.TrimPrefix(why+"; give it with GRANT", "; give it with GRANT"), err
+		}
+	}
+	return "", nil
+}
+
+func (d *mysqlDialect) counting(dump *proof.Dump, name string) string {
+	for _, db := range dump.Databases {
+		if table, ok := strings.CutPrefix(name, db+"."); ok {
+			return d.quote(db) + "." + d.quote(table)
+		}
+	}
+	return d.quote(name)
 }
 
 // maxPacket is the largest row that is dumped: the most that a server takes.

@@ -35,6 +35,8 @@ const postgresPort = 5432
 // postgresDialect is PostgreSQL. Arguments and results are texts on the wire, so that each is read and
 // written by the type that the server knows it to have.
 type postgresDialect struct {
+	settings postgresSettings
+	database string                        // that sessions are in
 	timezone string                        // as the settings have it
 	zone     atomic.Pointer[time.Location] // of every session; known AFTER the first greeting
 }
@@ -44,7 +46,7 @@ func (c *Conn) openPostgres(given engine.Record) (driver.Connector, error) {
 	if err := steps.Bind(given, &s); err != nil {
 		return nil, err
 	}
-	d := &postgresDialect{timezone: s.Timezone}
+	d := &postgresDialect{settings: s, database: s.Database, timezone: s.Timezone}
 	c.d, c.where = d, "postgres "+s.Address
 	if s.Timezone != "" {
 		zone, err := time.LoadLocation(s.Timezone)
@@ -62,10 +64,10 @@ func (c *Conn) openPostgres(given engine.Record) (driver.Connector, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg.User, cfg.Password, cfg.Database = s.User, s.Password.Reveal(), s.Database
-	if cfg.Database == "" {
-		cfg.Database = s.User
+	if d.database == "" {
+		d.database = s.User
 	}
+	cfg.User, cfg.Password, cfg.Database = s.User, s.Password.Reveal(), d.database
 	cfg.RuntimeParams = map[string]string{"application_name": "handrail", "client_encoding": "UTF8"}
 	cfg.Fallbacks, cfg.TLSConfig, cfg.ConnectTimeout = nil, nil, 0
 	cfg.SSLNegotiation, cfg.SSLCertMode = "", ""

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
@@ -17,7 +18,7 @@ type restoreParams struct {
 	Restore steps.Path `param:"restore" need:"yes" doc:"the file of the dump, or a symbolic link to it. NAME.manifest.json beside it must prove it"`
 	Safety  steps.Path `param:"safety" doc:"a file for a dump of what the restore overwrites; made BEFORE anything is touched. There may be no file of that name"`
 	Proven  *bool      `param:"proven" default:"true" doc:"false: the dump was made by other means and has no manifest. Its mark of the end must be there all the same; the counts to be reached are taken from itself"`
-	Program string     `param:"program" doc:"the program that makes the safety dump; unless it is given mariadb-dump, else mysqldump"`
+	Program string     `param:"program" doc:"the program that makes the safety dump; unless it is given mariadb-dump, else mysqldump; on PostgreSQL pg_dump"`
 }
 
 // restore is the operation of that name.
@@ -47,8 +48,8 @@ func judgeRestore(p engine.Proposal) engine.Judgement {
 
 func problemsOfRestore(params engine.Record, target string) []engine.Problem {
 	var out []engine.Problem
-	if why := noDumpsOf(target); why != "" {
-		out = append(out, engine.Problem{Message: why})
+	if target == typeSQLite {
+		out = append(out, engine.Problem{Message: noDumps})
 	}
 	for _, name := range []string{"restore", "safety"} {
 		if params[name] == "" {
@@ -148,9 +149,12 @@ func (c *Conn) aim(ctx context.Context, d *dump, b *backup) (nothing bool, err e
 	if err != nil {
 		return false, err
 	}
-	stock, err := how.stock(ctx, c, order{database: c.database, databases: b.Dump.Databases})
+	stock, err := how.stock(ctx, c, order{database: how.home(c), databases: b.Dump.Databases})
 	if err != nil {
 		return false, err
+	}
+	if _, all := how.(wholeRestorer); all && (b.Dump.Whole || b.covers(stock)) {
+		return len(stock) == 0, nil // views and functions that stand on the tables are saved with them
 	}
 	for _, s := range stock {
 		switch {
@@ -158,7 +162,7 @@ func (c *Conn) aim(ctx context.Context, d *dump, b *backup) (nothing bool, err e
 			if !contains(d.Databases, s.database) {
 				d.Databases = append(d.Databases, s.database)
 			}
-		case slices.ContainsFunc(b.Dump.Tables, func(t proof.Table) bool { return t.Name == s.name }):
+		case b.holds(s.name):
 			d.Tables = append(d.Tables, s.name)
 		default:
 			continue
@@ -170,21 +174,29 @@ func (c *Conn) aim(ctx context.Context, d *dump, b *backup) (nothing bool, err e
 	return len(d.Tables)+len(d.Databases) == 0, nil
 }
 
+// holds: the table is in the dump.
+func (b *backup) holds(name string) bool {
+	return slices.ContainsFunc(b.Dump.Tables, func(t proof.Table) bool { return t.Name == name })
+}
+
+// covers: all tables that are there are in the dump.
+func (b *backup) covers(stock []stocked) bool {
+	for _, s := range stock {
+		if !b.holds(s.name) && !strings.HasSuffix(s.name, "."+markerTableName) {
+			return false
+		}
+	}
+	return true
+}
+
 // mayRestore looks for what would stop the restore in its middle, BEFORE it begins.
 func (c *Conn) mayRestore(ctx context.Context, q queryer, b *backup) error {
 	d, ok := c.d.(restorer)
 	if !ok {
-		return fmt.Errorf("%s: %s", c.where, noDumps(c.d.grammar()))
+		return fmt.Errorf("%s: %s", c.where, noDumps)
 	}
 	if b.Dump.System != d.system() {
 		return fmt.Errorf("%s: %s is a dump of %s, and this server is another system", c.where, filepath.Base(b.path), b.Dump.System)
-	}
-	databases := b.Dump.Databases
-	if len(databases) == 0 {
-		if c.database == "" {
-			return fmt.Errorf("%s: no database is chosen; give `database` in the target's settings", c.where)
-		}
-		databases = []string{c.database}
 	}
 	most, err := d.longest(ctx, q)
 	if err != nil {
@@ -193,16 +205,11 @@ func (c *Conn) mayRestore(ctx context.Context, q queryer, b *backup) error {
 	if most > 0 && b.Dump.Longest > most {
 		return fmt.Errorf("%s: the longest statement of the dump has %d bytes, and the server takes %d; raise max_allowed_packet there; nothing was touched", c.where, b.Dump.Longest, most)
 	}
-	for _, name := range databases {
-		why, err := d.mayRestore(ctx, q, name)
-		if err != nil {
-			return err
-		}
-		if why != "" {
-			return fmt.Errorf("%s: %s; give it with GRANT; nothing was touched", c.where, why)
-		}
+	why, err := d.unable(ctx, q, c.database, b.Dump)
+	if err == nil && why != "" {
+		err = fmt.Errorf("%s: %s; nothing was touched", c.where, why)
 	}
-	return nil
+	return err
 }
 
 // restorer is a dialect whose dumps can be sent statement by statement.
@@ -210,6 +217,8 @@ type restorer interface {
 	dumper
 	// longest is the longest statement that the server takes; 0: there is no bound.
 	longest(ctx context.Context, q queryer) (int64, error)
-	// mayRestore says which right the user lacks in a database; empty: none that is known.
-	mayRestore(ctx context.Context, q queryer, database string) (why string, err error)
+	// unable says which right the user lacks to restore a dump, and what to do about it; empty: none that is known.
+	unable(ctx context.Context, q queryer, database string, d *proof.Dump) (why string, err error)
+	// counting is a table of a dump as a statement that counts names it.
+	counting(d *proof.Dump, name string) string
 }

@@ -26,7 +26,11 @@ func (r *restore) Preview(ctx context.Context, env *steps.Env) (engine.Impact, e
 		impact.Standing, impact.Why = engine.StandingUnknown, "part of it is "+u.Error()
 		return impact, nil
 	}
-	impact.Would = fmt.Sprintf("restore %s into database %s of %s", pathOf(env, r.Restore), c.database, c.where)
+	how, err := dumperOf(c)
+	if err != nil {
+		return impact, err
+	}
+	impact.Would = fmt.Sprintf("restore %s into database %s of %s", pathOf(env, r.Restore), how.home(c), c.where)
 	b, err := r.open(ctx, env, c)
 	if err != nil {
 		unlikely(&impact, err)

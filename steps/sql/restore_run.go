@@ -31,6 +31,9 @@ type restoring struct {
 	noted   time.Time
 	rows    int64  // sent, when it broke off
 	table   string // of the dump, in which that was
+	// identity is what a restore in one transaction is begun on; unmarked: it can leave no marker.
+	identity string
+	unmarked bool
 }
 
 // noteEvery is how often it is recorded how far the restore has come.
@@ -38,6 +41,9 @@ const noteEvery = 5 * time.Second
 
 // run sends the dump, and holds what is there against its counts.
 func (x *restoring) run(ctx context.Context) engine.Outcome {
+	if d, ok := x.c.d.(wholeRestorer); ok {
+		return x.runWhole(ctx, d)
+	}
 	var err error
 	if x.scan, err = stream.New(x.b.Dump.System); err != nil {
 		return failure(err)
@@ -66,6 +72,12 @@ func (x *restoring) run(ctx context.Context) engine.Outcome {
 		return engine.Outcome{Err: fmt.Sprintf("%s: AFTER the restore %s; does somebody write to it?", x.c.where, strings.Join(wrong, ", ")),
 			Effect: engine.EffectStands, Evidence: counts}
 	}
+	result := x.result()
+	x.mark(ctx, result)
+	return engine.Outcome{Result: result}
+}
+
+func (x *restoring) result() engine.Record {
 	result := engine.Record{"file": x.b.path, "made": nil, "statements": x.n, "rows": x.b.total(),
 		"tables": tablesOf(x.b.Dump.Tables), "safety": nil}
 	if x.safety != "" {
@@ -74,8 +86,7 @@ func (x *restoring) run(ctx context.Context) engine.Outcome {
 	if !x.b.Made.At.IsZero() {
 		result["made"] = x.b.Made.At
 	}
-	x.mark(ctx, result)
-	return engine.Outcome{Result: result}
+	return result
 }
 
 // send carries out one statement of the dump.
@@ -92,7 +103,7 @@ func (x *restoring) send(ctx context.Context, text []byte) error {
 	_, err := x.s.exec(ctx, fmt.Sprintf("statement %d of the dump (%s)", x.n+1, shorten(headline(text), 80)), string(text))
 	if err != nil {
 		// The scanner is going to look at the rest of its piece of text.
-		x.rows, x.table = x.scan.Rows(), x.at()
+		x.rows, x.table = x.scan.Rows(), x.scan.At()
 		if first && (is(err, rightsFault) || is(err, earlyFault)) {
 			x.touched = false
 		}
@@ -100,15 +111,6 @@ func (x *restoring) send(ctx context.Context, text []byte) error {
 	}
 	x.n++
 	return nil
-}
-
-// at is the table of the dump that the restore has come to.
-func (x *restoring) at() string {
-	tables := x.scan.Tables()
-	if len(tables) == 0 {
-		return ""
-	}
-	return tables[len(tables)-1].Name
 }
 
 // report shows how far it has come, and records it now and then.
@@ -122,8 +124,12 @@ func (x *restoring) report() error {
 
 func (x *restoring) note() error {
 	x.noted = x.env.Now()
-	return x.env.Note(engine.Record{"server": x.c.where, "connection": x.s.id, "file": x.b.path, "sha256": x.b.SHA256,
-		"statements": x.n, "rows": x.scan.Rows(), "of": x.b.total(), "table": x.at(), "safety": x.safety})
+	n := engine.Record{"server": x.c.where, "connection": x.s.id, "file": x.b.path, "sha256": x.b.SHA256,
+		"statements": x.n, "rows": x.scan.Rows(), "of": x.b.total(), "table": x.scan.At(), "safety": x.safety}
+	if x.identity != "" {
+		n["identity"], n["unmarked"] = x.identity, x.unmarked
+	}
+	return x.env.Note(n)
 }
 
 // setting: the statement changes nothing but the session.
@@ -194,13 +200,11 @@ func (c *Conn) compare(ctx context.Context, q queryer, b *backup) (wrong, counts
 
 // countOf counts a table that a dump names.
 func (c *Conn) countOf(ctx context.Context, q queryer, d *proof.Dump, name string) (int64, error) {
-	quoted := c.d.quote(name)
-	for _, db := range d.Databases {
-		if table, ok := strings.CutPrefix(name, db+"."); ok {
-			quoted = c.d.quote(db) + "." + c.d.quote(table)
-		}
+	how, ok := c.d.(restorer)
+	if !ok {
+		return 0, fmt.Errorf("%s: %s", c.where, noDumps)
 	}
-	rows, err := q.rows(ctx, "count table "+name, "SELECT COUNT(*) FROM "+quoted)
+	rows, err := q.rows(ctx, "count table "+name, "SELECT COUNT(*) FROM "+how.counting(d, name))
 	if err != nil || len(rows) == 0 {
 		return 0, err
 	}
@@ -262,6 +266,9 @@ func (r *restore) Settle(ctx context.Context, env *steps.Env) engine.Settlement 
 		}
 	}
 	out.Evidence = append(out.Evidence, "it has ended: its session lock is free")
+	if _, one := c.d.(wholeRestorer); one {
+		return r.settleWhole(ctx, env, c, s, note, out)
+	}
 	return r.weigh(ctx, env, c, s, note, out)
 }
 

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps/internal/host"
-	"github.com/handrail-dev/handrail/steps/sql/statement"
 )
 
 // tool is a program that dumps, with what it says of itself.
@@ -66,9 +66,11 @@ const (
 func runner() host.Runner { return host.Local{} }
 
 // findTool looks for the first of the programs that is there, and asks for its version. That is all that a
-// dry-run ever starts: no target, no file and no parameter reaches it.
-func findTool(ctx context.Context, names []string, read func(said string) version) (tool, error) {
+// dry-run ever starts: no target, no file and no parameter reaches it. One that is not fit is taken only if no
+// other is there.
+func findTool(ctx context.Context, names []string, read func(said string) version, fit func(version) bool) (tool, error) {
 	var missing []error
+	var second tool
 	for _, name := range names {
 		ctx, cancel := context.WithTimeout(ctx, askLimit)
 		var out strings.Builder
@@ -84,7 +86,16 @@ func findTool(ctx context.Context, names []string, read func(said string) versio
 			return tool{}, fmt.Errorf("%s --version ended with code %d; is it the program that dumps?", name, e.Code)
 		}
 		said, _, _ := strings.Cut(strings.TrimSpace(out.String()), "\n")
-		return tool{path: name, said: said, version: read(said)}, nil
+		t := tool{path: name, said: said, version: read(said)}
+		if fit(t.version) {
+			return t, nil
+		}
+		if second.path == "" {
+			second = t
+		}
+	}
+	if second.path != "" {
+		return second, nil
 	}
 	return tool{}, fmt.Errorf("there is no program to dump with: %w; install it, or name it with `program`", errors.Join(missing...))
 }
@@ -112,8 +123,8 @@ type order struct {
 type dumper interface {
 	// system names the form of its dumps.
 	system() string
-	// programs are those that dump, the best first.
-	programs() []string
+	// programs are those that dump a server of that version, the best first.
+	programs(server version) []string
 	// toolVersion and serverVersion read what a program and the server say of themselves.
 	toolVersion(said string) version
 	serverVersion(ctx context.Context, q queryer) (version, error)
@@ -123,6 +134,12 @@ type dumper interface {
 	job(t tool, server version, o order) (host.Job, error)
 	// stock is what there is to dump, by the catalogue.
 	stock(ctx context.Context, q queryer, o order) ([]stocked, error)
+	// home is the database that is dumped when none is named.
+	home(c *Conn) string
+	// spell is the name of a table as the dump and stock write it.
+	spell(name, database string) (string, error)
+	// unfit are parameters of a dump that mean nothing to such a server.
+	unfit(params engine.Record) []engine.Problem
 	// refusesExtra says why an option may not be given; empty: it may.
 	refusesExtra(option string) string
 	// hint says what to do next about what a program said at its end; empty: nothing is known.
@@ -142,26 +159,15 @@ type stocked struct {
 func dumperOf(c *Conn) (dumper, error) {
 	d, ok := c.d.(dumper)
 	if !ok {
-		return nil, fmt.Errorf("%s: %s", c.where, noDumps(c.d.grammar()))
+		return nil, fmt.Errorf("%s: %s", c.where, noDumps)
 	}
 	return d, nil
 }
 
-// noDumps says what to do in place of a dump on a server of which this kind knows none.
-func noDumps(g statement.Grammar) string {
-	if g == statement.SQLite {
-		return noDumpsOf("sqlite")
-	}
-	return noDumpsOf("postgres")
-}
+// noDumps says what to do in place of a dump of SQLite.
+const noDumps = "SQLite has no program that dumps; copy its file with file.copy while nobody writes to it, or write rows with sql.export"
 
-// noDumpsOf is the same for the type of a target; empty: it can be dumped, or is not known.
-func noDumpsOf(target string) string {
-	switch target {
-	case "sqlite":
-		return "SQLite has no program that dumps; copy its file with file.copy while nobody writes to it, or write rows with sql.export"
-	case "postgres":
-		return "only MySQL and MariaDB are dumped and restored so far; run pg_dump and pg_restore with exec, or write rows with sql.export"
-	}
-	return ""
+// dumpers are the types of target that can be dumped.
+func dumpers() map[string]dumper {
+	return map[string]dumper{typeMySQL: &mysqlDialect{}, typePostgres: &postgresDialect{}}
 }

@@ -42,6 +42,7 @@ type Dump struct {
 	Snapshot  string   `json:"snapshot"` // how it came to be of one moment: transaction, lock or none
 	Database  string   `json:"database,omitempty"`
 	Databases []string `json:"databases,omitempty"` // when it holds whole databases by name
+	Whole     bool     `json:"whole,omitempty"`     // all that Database held, not some of its tables
 	Size      int64    `json:"size"`                // bytes of the text
 	Longest   int64    `json:"longest"`             // bytes of its longest statement
 	Rows      int64    `json:"rows"`

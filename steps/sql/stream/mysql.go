@@ -65,6 +65,7 @@ func (m *mysql) watch(w watcher)     { m.w = w }
 func (m *mysql) open() bool          { return !m.blank || m.state == inBlock || m.state == afterStar }
 func (m *mysql) Longest() int64      { return m.longest }
 func (m *mysql) Databases() []string { return m.used }
+func (*mysql) Refused() string       { return "" }
 
 // Complete looks at an unfinished last line, too.
 func (m *mysql) Complete() bool {

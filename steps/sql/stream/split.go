@@ -12,6 +12,9 @@ type Splitter struct {
 	send func(statement []byte) error
 	most int64
 
+	copy Copier
+	rows io.WriteCloser // of the COPY under way
+
 	buf  []byte
 	from int // where in the present Write the statement's bytes begin
 	now  []byte
@@ -27,6 +30,12 @@ func NewSplitter(scan Scanner, most int64, send func(statement []byte) error) *S
 	return s
 }
 
+// Copier begins a COPY. What is written to what it gives are its rows; Close says what came of it.
+type Copier func(statement []byte) (io.WriteCloser, error)
+
+// Copies has statements that read the rows behind them carried out. They are counted as others.
+func (s *Splitter) Copies(c Copier) { s.copy = c }
+
 // Statements is how many were handed over.
 func (s *Splitter) Statements() int64 { return s.n }
 
@@ -36,7 +45,7 @@ func (s *Splitter) Write(p []byte) (int, error) {
 	}
 	s.now, s.from = p, 0
 	_, _ = s.scan.Write(p) // it never fails
-	s.take(len(p))
+	s.take(len(p))         // of rows that is a few bytes at most: what may be the mark of their end
 	s.now = nil
 	if s.err != nil {
 		return 0, s.err
@@ -62,6 +71,34 @@ func (s *Splitter) statement(end, tail int, blank bool) {
 		s.err = s.send(s.buf[:len(s.buf)-tail])
 	}
 	s.buf = s.buf[:0]
+}
+
+func (s *Splitter) copying(end, tail int) {
+	s.take(end)
+	if s.err == nil && s.copy == nil {
+		s.err = errors.New("the dump holds COPY, which is not carried out here")
+	}
+	if s.err == nil {
+		s.n++
+		s.rows, s.err = s.copy(s.buf[:len(s.buf)-tail])
+	}
+	s.buf = s.buf[:0]
+}
+
+func (s *Splitter) copied(end int) {
+	for _, part := range [][]byte{s.buf, s.now[s.from:end]} {
+		if s.err == nil && len(part) > 0 {
+			_, s.err = s.rows.Write(part)
+		}
+	}
+	s.buf, s.from = s.buf[:0], end
+}
+
+func (s *Splitter) copyEnd(end int) {
+	if s.err == nil {
+		s.err = s.rows.Close()
+	}
+	s.buf, s.from, s.rows = s.buf[:0], end, nil
 }
 
 func (s *Splitter) command(end int) {

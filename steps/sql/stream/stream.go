@@ -22,6 +22,8 @@ type Scanner interface {
 	Write(p []byte) (int, error)
 	// Tables are those that the dump creates or fills, in their order.
 	Tables() []Table
+	// At is the table that was last created or filled.
+	At() string
 	// Rows is how many there are in all tables so far.
 	Rows() int64
 	// Complete: the dump's own mark of its end is the last thing that was written.
@@ -30,6 +32,8 @@ type Scanner interface {
 	Longest() int64
 	// Databases are those that the dump names for what follows, in their order.
 	Databases() []string
+	// Refused says why the dump cannot be restored statement by statement; empty: nothing is known against it.
+	Refused() string
 	// watch has the scanner tell where statements end.
 	watch(watcher)
 	// open: a statement was begun and has not ended.
@@ -40,6 +44,12 @@ type Scanner interface {
 // no part of it.
 type watcher interface {
 	statement(end, tail int, blank bool)
+	// copying: the statement reads the rows that follow.
+	copying(end, tail int)
+	// copied: up to here it was rows, each whole or going on in the next Write.
+	copied(end int)
+	// copyEnd: the rows have ended, and what came since they did was the mark of that.
+	copyEnd(end int)
 	// command: up to here it was for the client, not for the server.
 	command(end int)
 }
@@ -49,6 +59,8 @@ func New(system string) (Scanner, error) {
 	switch system {
 	case "mysql":
 		return newMySQL(), nil
+	case "postgres":
+		return newPostgres(), nil
 	}
 	return nil, fmt.Errorf("no dumps of %q are known", system)
 }
@@ -58,6 +70,7 @@ type tables struct {
 	list []Table
 	at   map[string]int
 	rows int64
+	last int // that was found
 }
 
 func (t *tables) find(name string) int {
@@ -69,8 +82,16 @@ func (t *tables) find(name string) int {
 		i = len(t.list)
 		t.at[name], t.list = i, append(t.list, Table{Name: name})
 	}
+	t.last = i
 	return i
 }
 
 func (t *tables) Tables() []Table { return append([]Table(nil), t.list...) }
 func (t *tables) Rows() int64     { return t.rows }
+
+func (t *tables) At() string {
+	if len(t.list) == 0 {
+		return ""
+	}
+	return t.list[t.last].Name
+}
