@@ -15,6 +15,12 @@ build: ## bin/handrail, one static binary
 demo: ## a plan, a run, kill -9, the resume and the proof; needs Go and nothing else
 	@examples/quickstart/demo
 
+stack: ## the numbering stack in containers: Redis cluster, MariaDB, two back ends
+	@examples/numbering/stack up
+
+stack-down: ## remove all of it
+	@examples/numbering/stack down
+
 test: ## everything: format, vet, lint, import rules, all tests on real servers with -race
 	@scripts/test
 
@@ -42,4 +48,4 @@ servers: ## bring up the servers that the tests ask
 servers-down: ## stop them
 	@scripts/servers down
 
-.PHONY: help build demo test torture mutants lint bench docs servers servers-down
+.PHONY: help build demo stack stack-down test torture mutants lint bench docs servers servers-down

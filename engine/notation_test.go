@@ -170,6 +170,8 @@ func parseOption(t *testing.T, s *Step, opt string) {
 		s.Operation.Prepares = true
 	case "resumes":
 		s.Operation.Resumes = true
+	case "unread": // no expression reads its result
+		s.Kept = false
 	case "grades":
 		s.Operation.Grades = true
 	case "inside":

@@ -223,8 +223,11 @@ func (r *Run) halt(n *node) {
 }
 
 // dropSpent forgets what nobody will read of an instance in a loop, so that a loop over very many
-// items stays small. Its path stays known.
+// items stays small. Its path stays known. A proof keeps what it sees: a resume asks it again.
 func (r *Run) dropSpent(n *node) {
+	if op := n.leafOp(); op != nil && op.Grades {
+		return
+	}
 	if n.parent.role == roleEach && n.role == roleLeaf && len(n.def.Undo) == 0 && !n.def.Kept {
 		n.frame = nil
 		if n.marked && n.att != nil && n.att.seen != nil {

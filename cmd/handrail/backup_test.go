@@ -235,7 +235,7 @@ func TestRestoreRefusesABadDumpAndAFullHouse(t *testing.T) {
 	}
 	g.restore().is(3)
 	g.handrail("approve", g.last()).is(0)
-	g.handrail("resume", g.last()).is(1, "1 connections of other users")
+	g.handrail("resume", g.last()).is(1, "step quiet: expect rows[0].others == 0")
 	if got := g.rows(); got != before {
 		t.Errorf("it was touched:\n%s", got)
 	}

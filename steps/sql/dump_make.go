@@ -46,11 +46,13 @@ func (d *dump) make(ctx context.Context, env *steps.Env, c *Conn, w *disk.Writer
 		return m, err
 	}
 	defer func() { err = errors.Join(err, draft.Discard()) }()
+	// What it holds is of no earlier moment. The end of a long dump would make its data younger than it is.
+	begun := env.Now().UTC()
 	m.Manifest, err = d.stream(ctx, env, c, p, draft)
 	if err != nil {
 		return m, fmt.Errorf("dump to %s: %w", m.path, err)
 	}
-	m.File, m.Made = filepath.Base(m.path), proof.Made{At: env.Now().UTC(), Run: env.Run, By: by(token)}
+	m.File, m.Made = filepath.Base(m.path), proof.Made{At: begun, Run: env.Run, By: by(token)}
 	if err := m.publish(w, draft, token); err != nil {
 		return m, fmt.Errorf("dump to %s: %w", m.path, err)
 	}
