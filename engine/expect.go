@@ -20,8 +20,13 @@ func (o Operation) ResultShape(each bool) Shape {
 // NodeShape is the shape of what one of several nodes brings back.
 func (o Operation) NodeShape() Shape {
 	one := o.Result
-	node := Field{Name: NodeField, Doc: "the address of the node", Shape: Of(TypeText), Required: true}
-	one.Fields = append([]Field{node}, one.Fields...)
+	fields := []Field{{Name: NodeField, Doc: "the address of the node", Shape: Of(TypeText), Required: true}}
+	for _, f := range o.Result.Fields {
+		if f.Name != NodeField {
+			fields = append(fields, f)
+		}
+	}
+	one.Fields = fields
 	return one
 }
 

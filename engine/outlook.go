@@ -8,6 +8,8 @@ type Lack struct {
 	// Lasting: no step before can be expected to put it right. A table or a container may be made by an earlier step; a
 	// right, a program or room on a disk is there or it is not.
 	Lasting bool `json:"-"`
+	// Unsure: a run need not fail by it; it could not be found out, or it matters only to some of what steps do.
+	Unsure bool `json:"-"`
 }
 
 // Outlook is one operation of a playbook, of a step or of a probe, before any run.

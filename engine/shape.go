@@ -35,6 +35,7 @@ type Shape struct {
 	Elem   *Shape   // of a list, and of a record whose names are free: the shape of each value
 	Fields []Field  // of a record, in the order of the documents
 	Open   bool     // the record may have names beyond Fields
+	Either []string // of a record: exactly one of these fields is there
 	Enum   []string // of TypeEnum
 	// Or is one other shape that is accepted in its place, such as a list beside a single text.
 	Or *Shape

@@ -190,10 +190,16 @@ func (x *Executor) Preview(ctx context.Context, c engine.Call) (engine.Impact, e
 	return op.Preview(ctx, env)
 }
 
-// Reach opens a target, for a check of whether it can be had.
-func (x *Executor) Reach(ctx context.Context, kind, target string) error {
-	_, err := x.connect(ctx, kind, x.targets[target])
-	return err
+// Reach opens a target, for a check of whether it can be had and what is amiss with it.
+func (x *Executor) Reach(ctx context.Context, kind, target string) ([]engine.Lack, error) {
+	conn, err := x.connect(ctx, kind, x.targets[target])
+	if err != nil {
+		return nil, err
+	}
+	if e, ok := conn.(Examiner); ok {
+		return e.Examine(ctx, x.Now)
+	}
+	return nil, nil
 }
 
 // Check says what an operation would miss if it were executed now. It belongs to a dry-run.
@@ -215,6 +221,11 @@ func (x *Executor) Check(ctx context.Context, c engine.Call) ([]engine.Lack, err
 	if def := x.defs[c.Kind]; unknown || def.Name == "" {
 		return nil, nil
 	}
+	return Unjudged(ctx, op, env)
+}
+
+// Unjudged is what keeps a preview from saying what an operation would do.
+func Unjudged(ctx context.Context, op Operation, env *Env) ([]engine.Lack, error) {
 	impact, err := op.Preview(ctx, env)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,7 +51,7 @@ func (a *app) doctor(ctx context.Context, names []string, g given, shipped bool)
 	if err != nil {
 		return err
 	}
-	d := &doctor{app: a, env: env, envSrc: envSrc, given: values, reached: map[string]error{}}
+	d := &doctor{app: a, env: env, envSrc: envSrc, given: values, reached: map[string]reached{}}
 	report := view.Examined{Version: view.ExaminedVersion, At: a.now().UTC(), Playbooks: []view.ExaminedPlaybook{}}
 	if env != nil {
 		report.Environment = env.Name
@@ -107,7 +108,13 @@ type doctor struct {
 	env     *playbook.Environment
 	envSrc  []byte
 	given   map[string]any
-	reached map[string]error // by where a target is: whether it can be had
+	reached map[string]reached // by where a target is
+}
+
+// reached is what came of opening a target.
+type reached struct {
+	lacks []engine.Lack
+	err   error // it cannot be had
 }
 
 // playbook checks one. named: the person has asked for it.
@@ -199,8 +206,8 @@ func (x *examination) step(ctx context.Context, ex *steps.Executor, o engine.Out
 	}
 	maker, made := x.makers[o.Target]
 	for _, l := range lacks {
-		fails := l.Lasting || !made || maker == o.Step
-		if !fails {
+		fails := !l.Unsure && (l.Lasting || !made || maker == o.Step)
+		if !fails && !l.Unsure {
 			l.Remedy = "step " + maker + " before it may put that right"
 		}
 		x.found(o.Step, o.Pos, fails, l)
@@ -225,18 +232,21 @@ func (x *examination) target(ctx context.Context, ex *steps.Executor, t steps.Ta
 		where = err.Error()
 	}
 	where = t.Type + where
-	err, tried := x.reached[where]
+	got, tried := x.reached[where]
 	if !tried {
 		ctx, cancel := context.WithTimeout(ctx, checkPatience)
-		err = ex.Reach(ctx, kind, t.Name)
+		got.lacks, got.err = ex.Reach(ctx, kind, t.Name)
 		cancel()
-		x.reached[where] = err
+		x.reached[where] = got
 	}
-	if err == nil {
+	for _, l := range got.lacks {
+		x.found("target "+t.Name, x.placeOf(t.Name), !l.Unsure, l)
+	}
+	if got.err == nil {
 		return
 	}
 	x.lost[t.Name] = true
-	x.found("target "+t.Name, x.placeOf(t.Name), true, steps.LackOf(err.Error()))
+	x.found("target "+t.Name, x.placeOf(t.Name), true, steps.LackOf(strings.TrimPrefix(got.err.Error(), "target "+t.Name+": ")))
 }
 
 // placeOf is where it is said where a target is.

@@ -96,6 +96,27 @@ func TestDoctorFindsAServerThatIsDown(t *testing.T) {
 	g.counted(0)
 }
 
+// TestDoctorLooksAtEveryServerOfSeveral: one that is down matters to what asks each of them.
+func TestDoctorLooksAtEveryServerOfSeveral(t *testing.T) {
+	g := newSQLGround(t, servers.MySQL(t))
+	several := g.with(engine.Record{"addresses": engine.List{"127.0.0.1:1", g.settings["address"]}})
+	delete(several, "address")
+	g.target("db", "mysql", several)
+	g.handrail("doctor", "add").tells(0, "may fail  target db: 127.0.0.1:1 cannot be reached", "there is one less for a failover", "environments/default.yaml:1:")
+	g.playbook("each", "targets: {db: mysql}\nsteps:\n  - {id: all, sql: {query: SELECT n FROM counts, nodes: each}}\n  - {id: one, sql: {query: SELECT n FROM counts, nodes: any}}\n")
+	g.handrail("doctor", "each").tells(1, "fails     all: mysql 127.0.0.1:1: ").silentOn("one: ")
+	g.handrail("run", "--yes", "add").tells(0)
+	g.counted(1)
+	several["addresses"] = engine.List{g.settings["address"], strings.Replace(engine.Text(g.settings["address"]), "127.0.0.1", "localhost", 1)}
+	g.target("db", "mysql", several)
+	g.handrail("doctor", "add").tells(1, "fails     target db: 2 of its servers take writes", "find out which is the primary")
+	g.handrail("plan", "add").tells(1, "2 of its servers take writes")
+	if s := g.handrail("run", "--yes", "add").tells(1); !strings.Contains(s.errors, "2 of its servers take writes") {
+		t.Error(s.errors)
+	}
+	g.counted(1)
+}
+
 func TestDoctorFindsStoppedContainersAndMissingImages(t *testing.T) {
 	g := newGround(t)
 	settings := servers.Docker(t)

@@ -11,10 +11,10 @@ import (
 
 func (a *app) schemaCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "schema [playbook|plan]", Short: "Write the JSON Schema of a playbook, for editors, or of a plan", Args: cobra.MaximumNArgs(1),
+		Use: "schema [playbook|plan|doctor]", Short: "Write the JSON Schema of a playbook, for editors, or of what plan and doctor say", Args: cobra.MaximumNArgs(1),
 		Long: "Writes the JSON Schema of a playbook. An editor finds it by a first line such as\n  # yaml-language-server: $schema=./playbook.schema.json\n" +
-			"`handrail schema plan` writes the one of what `handrail plan -o json` says.",
-		ValidArgs: []string{"playbook", "plan"},
+			"`handrail schema plan` and `schema doctor` write those of what `handrail plan -o json` and `handrail doctor -o json` say.",
+		ValidArgs: []string{"playbook", "plan", "doctor"},
 		RunE: func(_ *cobra.Command, args []string) error {
 			b, err := a.schemaOf(append(args, "playbook")[0])
 			if err != nil {
@@ -33,6 +33,9 @@ func (a *app) schemaOf(what string) ([]byte, error) {
 		return append(b, '\n'), err
 	case "plan":
 		return view.PlanSchema()
+	case "doctor":
+		b, err := view.ExaminedSchema()
+		return append(b, '\n'), err
 	}
-	return nil, fmt.Errorf("there is no schema of %s; there are playbook and plan", what)
+	return nil, fmt.Errorf("there is no schema of %s; there are playbook, plan and doctor", what)
 }

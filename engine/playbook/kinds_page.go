@@ -117,8 +117,11 @@ func rows(b *bytes.Buffer, prefix string, s engine.Shape, given bool) {
 		}
 		if given {
 			need := ""
-			if f.Required {
+			switch {
+			case f.Required:
 				need = "yes"
+			case contains(s.Either, f.Name):
+				need = "one of " + strings.Join(s.Either, ", ")
 			}
 			fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s |\n", name, cell(typeWords(f.Shape)), need, code(f.Default), doc)
 		} else {

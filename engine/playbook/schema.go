@@ -210,6 +210,9 @@ func recordSchema(s engine.Shape, expressions bool) *jsonschema.Schema {
 			out.Required = append(out.Required, f.Name)
 		}
 	}
+	for _, name := range s.Either {
+		out.OneOf = append(out.OneOf, &jsonschema.Schema{Required: []string{name}})
+	}
 	return out
 }
 

@@ -321,7 +321,25 @@ func (l *loader) recordFields(n *yaml.Node, s engine.Shape, what string, p place
 			l.node(n, "", "%s needs %s", what, f.Name)
 		}
 	}
+	l.exactlyOne(n, entries, s.Either, what)
 	return out, true
+}
+
+// exactlyOne finds fields that exclude each other, and that none of them is there.
+func (l *loader) exactlyOne(n *yaml.Node, given fields, names []string, what string) {
+	var there []*yaml.Node
+	for _, e := range given.list {
+		if contains(names, e.key.Value) {
+			there = append(there, e.key)
+		}
+	}
+	switch {
+	case len(names) == 0 || len(there) == 1:
+	case len(there) == 0:
+		l.node(n, "", "%s needs %s", what, strings.Join(names, " or "))
+	default:
+		l.node(there[1], "", "%s has %s and %s, of which it takes one only", what, there[0].Value, there[1].Value)
+	}
 }
 
 func (l *loader) unknownField(key *yaml.Node, s engine.Shape, what string) {

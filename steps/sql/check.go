@@ -100,10 +100,33 @@ func dropped(rows driver.Rows, err error) error {
 
 // Check has the server prepare the statement.
 func (q *query) Check(ctx context.Context, env *steps.Env) ([]engine.Lack, error) {
-	return checkAll(ctx, env, q.all, func(c *Conn) ([]entry, error) {
+	entries := func(c *Conn) ([]entry, error) {
 		st, err := statement.Parse(c.d.grammar(), q.text)
 		return []entry{{st: st, query: true}}, err
-	})
+	}
+	if q.nodes != nodesAny && q.nodes != nodesEach {
+		return checkAll(ctx, env, q.all, entries)
+	}
+	members, err := membersOf(ctx, env)
+	if err != nil {
+		return nil, err
+	}
+	var lacks []engine.Lack
+	var silent []error
+	for _, m := range members {
+		c, err := m.get(ctx)
+		var more []engine.Lack
+		if err == nil {
+			more, err = c.check(ctx, q.all, entries)
+		}
+		lacks = append(lacks, more...)
+		if err != nil {
+			silent = append(silent, err)
+		} else if q.nodes == nodesAny {
+			return lacks, nil
+		}
+	}
+	return lacks, errors.Join(silent...)
 }
 
 // Check has the server prepare the statement, and looks whether there is room for the file.
@@ -146,6 +169,11 @@ func checkAll(ctx context.Context, env *steps.Env, all engine.Record, entries fu
 	if err != nil {
 		return nil, err
 	}
+	return c.check(ctx, all, entries)
+}
+
+// check has one server prepare the statements.
+func (c *Conn) check(ctx context.Context, all engine.Record, entries func(*Conn) ([]entry, error)) ([]engine.Lack, error) {
 	list, err := entries(c)
 	if err != nil {
 		return []engine.Lack{steps.LackOf(err.Error())}, nil

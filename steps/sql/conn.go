@@ -33,6 +33,9 @@ type Conn struct {
 	made     driver.Connector // of connections that nothing guards; see [preparer]
 	access   steps.Access
 	patience time.Duration
+	address  string  // as the settings have it; of SQLite the file
+	group    *group  // that it belongs to; nil: it is the whole target
+	member   *member // which of them it is
 
 	mu       sync.Mutex
 	database string            // what names without one belong to
@@ -45,8 +48,25 @@ type Conn struct {
 // Close ends the connections.
 func (c *Conn) Close() error { return c.db.Close() }
 
-// Connect opens a target. Under [steps.ReadOnly] the connection refuses what is not known to read.
+// Connect opens a target. Under [steps.ReadOnly] the connection refuses what is not known to read. Of several
+// servers each is opened when it is needed.
 func (*Kind) Connect(ctx context.Context, target steps.Target, access steps.Access) (io.Closer, error) {
+	addresses, err := severalOf(target)
+	if err != nil {
+		return nil, fmt.Errorf("settings of target %s: %w", target.Name, err)
+	}
+	if len(addresses) > 0 {
+		return newGroup(target, addresses, access), nil
+	}
+	c, err := connect(ctx, target, access)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// connect opens one server.
+func connect(ctx context.Context, target steps.Target, access steps.Access) (*Conn, error) {
 	c := &Conn{name: target.Name, access: access, patience: patience,
 		marked: map[string]string{}, tables: map[string]tableFacts{}, leaks: map[string][]string{}, named: map[string]string{}}
 	var made driver.Connector
@@ -69,6 +89,10 @@ func (*Kind) Connect(ctx context.Context, target steps.Target, access steps.Acce
 		return nil, err
 	}
 	c.made = made
+	c.address, _ = target.Settings["address"].(string)
+	if target.Type == typeSQLite {
+		c.address, _ = target.Settings["file"].(string)
+	}
 	c.db = sql.OpenDB(&connector{made, c.d, access})
 	c.db.SetMaxIdleConns(idleConns)
 	s, err := c.pin(ctx)
@@ -82,17 +106,26 @@ func (*Kind) Connect(ctx context.Context, target steps.Target, access steps.Acce
 	return c, nil
 }
 
-// connOf is the connection of a step.
+// connOf is the connection of a step; of several servers, to the one that takes writes.
 func connOf(ctx context.Context, env *steps.Env) (*Conn, error) {
 	got, err := env.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
-	c, ok := got.(*Conn)
-	if !ok {
-		return nil, fmt.Errorf("target %s is not a database", env.Target.Name)
+	if g, several := got.(*group); several && env.Call.Wipes {
+		g.handsDownNothing()
 	}
-	return c, nil
+	return writerOf(ctx, got)
+}
+
+func writerOf(ctx context.Context, conn io.Closer) (*Conn, error) {
+	switch c := conn.(type) {
+	case *Conn:
+		return c, nil
+	case *group:
+		return c.write(ctx)
+	}
+	return nil, errors.New("the connection is not one to a database")
 }
 
 // forget drops what was learned of tables: a statement may have changed them.
@@ -107,9 +140,9 @@ func (c *Conn) forget() {
 
 // Remembers says of which of the calls the marker, state done, is in some database of the target.
 func (*Kind) Remembers(ctx context.Context, conn io.Closer, calls []engine.Call) (map[string]bool, error) {
-	c, ok := conn.(*Conn)
-	if !ok {
-		return nil, errors.New("the connection is not one to a database")
+	c, err := writerOf(ctx, conn)
+	if err != nil {
+		return nil, err
 	}
 	s, err := c.pin(ctx)
 	if err != nil {

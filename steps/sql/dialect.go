@@ -68,6 +68,10 @@ type dialect interface {
 	markers(ctx context.Context, q queryer) ([]string, error)
 	// server is the server's own name for itself, that another one does not have.
 	server(ctx context.Context, q queryer) (string, error)
+	// clock is a statement for the server's time, in seconds since 1970; empty: it has none of its own.
+	clock() string
+	// follows says why the server takes no writes of anybody; empty: it does.
+	follows(ctx context.Context, q queryer) (why string, err error)
 	// mayMark says whether the user can have markers in a database, found by reading only; no is why not.
 	mayMark(ctx context.Context, q queryer, database string) (no string, err error)
 }

@@ -126,7 +126,10 @@ func (t *change) Prepare(ctx context.Context, env *steps.Env) (engine.Preparatio
 		return engine.Preparation{}, err
 	}
 	if t.alone(c, entries[0]) {
-		return engine.Preparation{}, nil
+		if begins(t.written(entries)) {
+			err = c.takes(ctx, c)
+		}
+		return engine.Preparation{}, err
 	}
 	p, err := c.prepare(ctx, env.Call.Class, t.written(entries))
 	if env.Call.Class != engine.ClassTransactional {

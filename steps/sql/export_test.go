@@ -8,7 +8,26 @@ import (
 )
 
 // SetPatience shortens the waits of a connection, for tests in which what is waited for never comes.
-func SetPatience(c io.Closer, d time.Duration) { c.(*Conn).patience = d }
+func SetPatience(c io.Closer, d time.Duration) {
+	g, several := c.(*group)
+	if !several {
+		c.(*Conn).patience = d
+		return
+	}
+	for _, m := range g.members {
+		open := m.open
+		m.open = func(ctx context.Context) (*Conn, error) {
+			c, err := open(ctx)
+			if err == nil {
+				c.patience = d
+			}
+			return c, err
+		}
+		if m.conn != nil {
+			m.conn.patience = d
+		}
+	}
+}
 
 // BelowTheGuard sends a statement past the guard, on the connection that the guard stands before.
 func BelowTheGuard(ctx context.Context, c io.Closer, text string) error {

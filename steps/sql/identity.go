@@ -45,6 +45,9 @@ func (c *Conn) identity(ctx context.Context, s *session, database string) (strin
 	if table == "" {
 		table = "none"
 	}
+	if c.group != nil { // those that follow each other may call themselves alike, as PostgreSQL's do
+		server += " at " + c.address
+	}
 	return server + ", markers " + table, nil
 }
 
@@ -68,6 +71,23 @@ func (c *Conn) known(ctx context.Context, database string) (string, error) {
 	c.named[database] = id
 	c.mu.Unlock()
 	return id, nil
+}
+
+// elsewhere: a step was begun on another server than this one. Then the session lock, which is had here, says
+// nothing of whether the attempt is still alive there.
+func (m *markers) elsewhere(ctx context.Context, s *session, call engine.Call, database string) bool {
+	was := seenOf(call).identity
+	if was == "" {
+		return false
+	}
+	now, err := m.c.identity(ctx, s, database)
+	return err != nil || serverIn(now) != serverIn(was)
+}
+
+// serverIn is the server's part of an identity.
+func serverIn(identity string) string {
+	server, _, _ := strings.Cut(identity, ", markers ")
+	return server
 }
 
 // another says in a sentence that this is not the database that a step was begun on; empty: it is, or nobody

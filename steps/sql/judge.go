@@ -163,7 +163,11 @@ func controlSaid(verb string) string {
 	return verb + " has no place here: Handrail begins and ends transactions itself; write the statements under `transaction:`"
 }
 
-func judgeQuery(p engine.Proposal) engine.Judgement { return judgeReading(p, "query") }
+func judgeQuery(p engine.Proposal) engine.Judgement {
+	j := judgeReading(p, "query")
+	j.Each = p.Params["nodes"] == nodesEach
+	return j
+}
 
 func judgeReading(p engine.Proposal, key string) engine.Judgement {
 	st, problems := readText(grammarOf(p.Target), p.Params, key, key)

@@ -32,14 +32,14 @@ func (*Kind) Define() engine.Kind {
 			{
 				Name:     typeMySQL,
 				Doc:      "A MySQL, MariaDB or TiDB server.",
-				Settings: steps.Params[mysqlSettings](),
+				Settings: oneOrSeveral(steps.Params[mysqlSettings]()),
 				Example:  `{mysql: {address: "127.0.0.1:3306", user: ops, password: "${{ secrets.DB_PASSWORD }}", database: numbering}}`,
 			},
 			{
 				Name: typePostgres,
 				Doc: "A PostgreSQL server. A step holds on to its session, so the address must not be one of a pooler that gives each transaction " +
 					"another session (pgbouncer with pool_mode = transaction): take its session pool, or the server itself.",
-				Settings: steps.Params[postgresSettings](),
+				Settings: oneOrSeveral(steps.Params[postgresSettings]()),
 				Example:  `{postgres: {address: "127.0.0.1:5432", user: ops, password: "${{ secrets.DB_PASSWORD }}", database: ledger}}`,
 			},
 			{
@@ -53,6 +53,12 @@ func (*Kind) Define() engine.Kind {
 	}
 }
 
+// oneOrSeveral: a target is one server, or several with the same data.
+func oneOrSeveral(s engine.Shape) engine.Shape {
+	s.Either = []string{"address", "addresses"}
+	return s
+}
+
 func result(name string, t engine.Type, doc string) engine.Field {
 	return engine.Field{Name: name, Shape: engine.Of(t), Doc: doc, Required: true}
 }
@@ -62,6 +68,13 @@ func rowsResult() engine.Shape {
 		engine.Field{Name: "rows", Shape: engine.RowsShape(), Required: true, Doc: "the rows, each a record by the names of the columns; at most 1,000 rows and 1 MiB"},
 		engine.Field{Name: "columns", Shape: engine.ListOf(engine.Of(engine.TypeText)), Required: true, Doc: "the names of the columns, in their order"},
 	)
+}
+
+// queryResult is that of a step, which may ask one of several servers.
+func queryResult() engine.Shape {
+	s := rowsResult()
+	s.Fields = append(s.Fields, engine.Field{Name: engine.NodeField, Shape: engine.Of(engine.TypeText), Doc: "with `nodes: any`: the address of the server that answered"})
+	return s
 }
 
 func execResult() engine.Shape {
@@ -117,7 +130,7 @@ func operations() []engine.Operation {
 		{
 			Name: "query", Key: "query", Class: engine.ClassUnrepeatable, Risk: engine.RiskDestroys,
 			Doc:    "Reads rows. A statement that is known to read is of class read; one that calls functions that are not known to read is unrepeatable, unless the author says `effect: read`.",
-			Params: steps.Params[queryParams](), Result: rowsResult(), Judge: judgeQuery,
+			Params: steps.Params[queryParams](), Result: queryResult(), Judge: judgeQuery,
 			Example: `{id: usage, sql: {query: "SELECT max_value FROM configs WHERE type = :type", args: {type: COR}}, expect: "len(rows) == 1"}`,
 		},
 		{

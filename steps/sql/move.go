@@ -350,7 +350,7 @@ func (m *move) Settle(ctx context.Context, env *steps.Env) engine.Settlement {
 			if err != nil {
 				return unasked(err)
 			}
-			return engine.Settlement{Dead: true, Evidence: []string{why}}
+			return engine.Settlement{Dead: !mark.elsewhere(ctx, s, env.Call, was.markers), Evidence: []string{why}}
 		}
 	}
 	return m.judge(ctx, env, s, mark, got)

@@ -278,6 +278,7 @@ func (o *mover) commit(ctx context.Context, next progress, text string) error {
 	defer cancel()
 	_, err := o.s.conn.ExecContext(bounded, "COMMIT")
 	if err == nil {
+		o.mark.committed()
 		o.at, o.text = next, text
 		return nil
 	}
@@ -287,7 +288,7 @@ func (o *mover) commit(ctx context.Context, next progress, text string) error {
 		return err
 	}
 	o.s.lost = true // its state is not known
-	m, asked := o.s.c.askMarker(ctx, o.mark, o.env.Call.Token, o.s.id)
+	m, asked := o.s.c.askMarker(ctx, o.mark, o.env.Call.Token, o.s.id, func(m marker) bool { return m.result == text })
 	switch {
 	case asked != nil:
 		return unknownBatch{err, []string{"the marker could not be asked: " + asked.Error()}}

@@ -23,7 +23,8 @@ import (
 
 // mysqlSettings say where a server is.
 type mysqlSettings struct {
-	Address  string        `param:"address" need:"yes" doc:"host:port, or the path of a Unix socket; the port may be left out when it is 3306"`
+	Address  string        `param:"address" doc:"host:port, or the path of a Unix socket; the port may be left out when it is 3306"`
+	Several  []string      `param:"addresses" doc:"the addresses of several servers with the same data, of which one takes writes: the one where read_only is off. Which that is is asked anew for each step"`
 	User     string        `param:"user" doc:"the user"`
 	Password engine.Secret `param:"password" doc:"the password"`
 	Database string        `param:"database" doc:"the database that names without one belong to"`

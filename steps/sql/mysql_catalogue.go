@@ -154,6 +154,21 @@ func (*mysqlDialect) server(ctx context.Context, q queryer) (string, error) {
 	return id, err
 }
 
+func (*mysqlDialect) clock() string { return "SELECT UNIX_TIMESTAMP(NOW(6))" }
+
+// follows: read_only does not stop a user with the rights of an administrator, so it is asked for. Newer servers
+// have words for it.
+func (*mysqlDialect) follows(ctx context.Context, q queryer) (string, error) {
+	rows, err := q.rows(ctx, "ask whether it takes writes", "SELECT @@global.read_only")
+	if err != nil || len(rows) == 0 {
+		return "", err
+	}
+	if on := strings.ToUpper(word(rows[0][0])); on == "0" || on == "OFF" {
+		return "", nil
+	}
+	return "is a replica, or was made read-only (read_only is on)", nil
+}
+
 // mayMark looks at the rights of the user.
 func (d *mysqlDialect) mayMark(ctx context.Context, q queryer, database string) (string, error) {
 	there, err := q.rows(ctx, rightsDoing, "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?", database, markerTableName)

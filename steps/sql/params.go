@@ -8,6 +8,7 @@ import (
 type queryParams struct {
 	Query string                  `param:"query" need:"yes" literal:"yes" doc:"the statement; it reads. Arguments are written :name, names of tables and columns that come as arguments ident(:name)"`
 	Args  map[string]engine.Value `param:"args" doc:"the statement's arguments by name; a list stands for the values of IN (…)"`
+	Nodes string                  `param:"nodes" enum:"writer,any,each" literal:"yes" doc:"which servers of a target with several are asked: writer (the default) is the one that takes writes, any the first that answers, in the order of the addresses; each asks all, and then the result is a list and expect is asked of every one"`
 }
 
 type execParams struct {

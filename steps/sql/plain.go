@@ -70,6 +70,15 @@ func ended(c *Conn, e entry, err error) engine.Outcome {
 	return o
 }
 
+// strange says that something was sent to another server than the one that takes writes now; empty: it was not.
+// The session lock, which would be asked for here, says nothing of what goes on there.
+func (c *Conn) strange(note engine.Record) string {
+	if was, noted := note["server"].(string); noted && c.group != nil && was != c.where {
+		return fmt.Sprintf("%s takes the writes now: whether it is still running on %s, and whether what it did was handed down, cannot be told from here", c.where, was)
+	}
+	return ""
+}
+
 // settlePlain says what became of a statement that leaves no marker: whether it was sent, and whether
 // it is still running. That is all there is to know.
 func settlePlain(ctx context.Context, env *steps.Env, c *Conn) engine.Settlement {
@@ -86,7 +95,10 @@ func settlePlain(ctx context.Context, env *steps.Env, c *Conn) engine.Settlement
 		return engine.Settlement{Evidence: []string{"could not ask: " + err.Error()}}
 	}
 	defer s.release()
-	was := fmt.Sprintf("%s: %s was sent on connection %s", c.where, engine.Text(note["statement"]), engine.Text(note["connection"]))
+	was := fmt.Sprintf("%s: %s was sent on connection %s", engine.Text(note["server"]), engine.Text(note["statement"]), engine.Text(note["connection"]))
+	if why := c.strange(note); why != "" {
+		return engine.Settlement{Evidence: []string{was, why}}
+	}
 	if why := c.outlive(ctx, s, env.Call.Token, false); why != "" {
 		return engine.Settlement{Evidence: []string{was, why}}
 	}

@@ -21,7 +21,8 @@ import (
 
 // postgresSettings say where a PostgreSQL server is.
 type postgresSettings struct {
-	Address  string        `param:"address" need:"yes" doc:"host:port, or the path of a Unix socket or of the folder with it; the port may be left out when it is 5432"`
+	Address  string        `param:"address" doc:"host:port, or the path of a Unix socket or of the folder with it; the port may be left out when it is 5432"`
+	Several  []string      `param:"addresses" doc:"the addresses of a primary and its standbys. Which of them is the primary is asked anew for each step"`
 	User     string        `param:"user" need:"yes" doc:"the user"`
 	Password engine.Secret `param:"password" doc:"the password"`
 	Database string        `param:"database" doc:"the database; left out: the one that is called like the user"`

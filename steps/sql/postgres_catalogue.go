@@ -144,6 +144,18 @@ func (d *postgresDialect) mayMark(ctx context.Context, q queryer, database strin
 }
 
 // server is the cluster's own number, which its physical replicas share: they have its markers.
+func (*postgresDialect) clock() string {
+	return "SELECT EXTRACT(epoch FROM pg_catalog.clock_timestamp())::float8"
+}
+
+func (*postgresDialect) follows(ctx context.Context, q queryer) (string, error) {
+	rows, err := q.rows(ctx, "ask whether it takes writes", "SELECT pg_catalog.pg_is_in_recovery()::int")
+	if err != nil || len(rows) == 0 || number(rows[0][0]) == 0 {
+		return "", err
+	}
+	return "is a standby (in recovery)", nil
+}
+
 func (*postgresDialect) server(ctx context.Context, q queryer) (string, error) {
 	rows, err := q.rows(ctx, "ask which server it is", "SELECT system_identifier::text FROM pg_catalog.pg_control_system()")
 	if is(err, rightsFault) {

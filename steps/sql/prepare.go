@@ -53,9 +53,40 @@ type written struct {
 	v  values
 }
 
+// takes says whether rows may be written here at all. A server that follows another one would refuse that only of a
+// user without the rights of an administrator; of one with them it would be written to beside the one that it follows.
+func (c *Conn) takes(ctx context.Context, q queryer) error {
+	why, err := c.d.follows(ctx, q)
+	if err != nil || why == "" {
+		return err
+	}
+	return &fault{where: c.where, reach: notSent, sort: rightsFault,
+		said: why + ", and so takes no writes; nothing was sent; let the target point to the primary, or name all the servers under `addresses`"}
+}
+
+// begins says whether the first of the statements that changes something writes rows or defines a table. What comes
+// behind a change of the server itself is not held against how it is now.
+func begins(list []written) bool {
+	for _, w := range list {
+		switch w.st.Class.Sort {
+		case statement.Writes, statement.Defines:
+			return true
+		case statement.Reads:
+		case statement.Calls, statement.Session, statement.Commits, statement.Control, statement.Other:
+			return false
+		}
+	}
+	return false
+}
+
 // prepare looks whether what is written can be committed together with a marker. An effect that the
 // author calls idempotent needs none.
 func (c *Conn) prepare(ctx context.Context, class engine.Class, list []written) (engine.Preparation, error) {
+	if begins(list) {
+		if err := c.takes(ctx, c); err != nil {
+			return engine.Preparation{}, err
+		}
+	}
 	home, why, err := c.footing(ctx, c, list)
 	if err != nil {
 		return engine.Preparation{}, err

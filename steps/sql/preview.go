@@ -14,6 +14,9 @@ import (
 
 // Preview reads, and shows what there is now.
 func (q *query) Preview(ctx context.Context, env *steps.Env) (engine.Impact, error) {
+	if q.nodes == nodesAny || q.nodes == nodesEach {
+		return q.previewNodes(ctx, env)
+	}
 	c, err := connOf(ctx, env)
 	if err != nil {
 		return engine.Impact{}, err
@@ -178,6 +181,9 @@ func (t *change) Preview(ctx context.Context, env *steps.Env) (engine.Impact, er
 	if err != nil {
 		return impact, err
 	}
+	if refused, err := c.previewTakes(ctx, t.written(entries), &impact); refused || err != nil {
+		return impact, err
+	}
 	if !t.alone(c, entries[0]) {
 		err = c.previewMarkers(ctx, env, t.written(entries), &impact)
 	}
@@ -195,10 +201,30 @@ func (t *script) Preview(ctx context.Context, env *steps.Env) (engine.Impact, er
 		return engine.Impact{}, err
 	}
 	impact, err := previewEntries(ctx, env, c, entries, t.all, false)
-	if err != nil || env.Call.Class != engine.ClassTransactional {
+	if err != nil {
 		return impact, err
 	}
+	if refused, err := c.previewTakes(ctx, t.written(entries), &impact); refused || err != nil {
+		return impact, err
+	}
+	if env.Call.Class != engine.ClassTransactional {
+		return impact, nil
+	}
 	return impact, c.previewMarkers(ctx, env, t.written(entries), &impact)
+}
+
+// previewTakes says of a server that takes no writes that the step would be refused.
+func (c *Conn) previewTakes(ctx context.Context, list []written, impact *engine.Impact) (refused bool, err error) {
+	if !begins(list) {
+		return false, nil
+	}
+	err = c.takes(ctx, c)
+	var f *fault
+	if !errors.As(err, &f) || f.sort != rightsFault {
+		return false, err
+	}
+	impact.Standing, impact.Why = engine.StandingUnknown, err.Error()
+	return true, nil
 }
 
 // previewEntries looks at each statement. What was changed before is no longer exact.

@@ -293,6 +293,7 @@ func (p *protocol) close(ctx context.Context) engine.Outcome {
 		p.c.forget()
 	}
 	if err == nil {
+		p.mark.committed()
 		return engine.Outcome{Result: p.result}
 	}
 	err = p.c.faultOf("commit", err)

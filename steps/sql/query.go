@@ -11,8 +11,9 @@ import (
 
 // query is the operation of that name.
 type query struct {
-	text string
-	all  engine.Record
+	text  string
+	all   engine.Record
+	nodes string // which servers are asked
 }
 
 func decodeQuery(params engine.Record) (steps.Operation, error) {
@@ -23,11 +24,17 @@ func decodeQuery(params engine.Record) (steps.Operation, error) {
 	if _, err := statement.Parse(statement.Any, p.Query); err != nil {
 		return nil, problemOf("query", err)
 	}
-	return &query{text: p.Query, all: argsOf(params)}, nil
+	return &query{text: p.Query, all: argsOf(params), nodes: p.Nodes}, nil
 }
 
 // Execute reads.
 func (q *query) Execute(ctx context.Context, env *steps.Env) engine.Outcome {
+	switch q.nodes {
+	case nodesAny:
+		return q.any(ctx, env)
+	case nodesEach:
+		return q.each(ctx, env)
+	}
 	c, err := connOf(ctx, env)
 	if err != nil {
 		return failure(err)
@@ -36,31 +43,44 @@ func (q *query) Execute(ctx context.Context, env *steps.Env) engine.Outcome {
 	if err != nil {
 		return failure(fmt.Errorf("%s: %w", c.where, err))
 	}
+	if st.Class.Sort == statement.Reads || env.Call.Class != engine.ClassUnrepeatable {
+		result, err := q.on(ctx, c)
+		if err != nil {
+			return failure(err)
+		}
+		return engine.Outcome{Result: result}
+	}
 	s, err := c.pin(ctx)
 	if err != nil {
 		return failure(err)
 	}
 	defer s.release()
-	e := entry{st: st, query: true}
-	if st.Class.Sort != statement.Reads && env.Call.Class == engine.ClassUnrepeatable {
-		if err := s.enter(ctx, env); err != nil {
-			return failure(err)
-		}
-		defer s.unlock(ctx)
-		return plain(ctx, env, s, e, q.all)
+	if err := s.enter(ctx, env); err != nil {
+		return failure(err)
 	}
+	defer s.unlock(ctx)
+	return plain(ctx, env, s, entry{st: st, query: true}, q.all)
+}
+
+// on reads from one server.
+func (q *query) on(ctx context.Context, c *Conn) (engine.Record, error) {
+	st, err := statement.Parse(c.d.grammar(), q.text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.where, err)
+	}
+	s, err := c.pin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer s.release()
 	r, err := c.render(ctx, s, st, st.Whole(), values{path: "args", all: q.all})
 	if err != nil {
-		return failure(err)
+		return nil, err
 	}
 	if st.Class.Sort != statement.Reads {
 		s.spoiled = true // what it calls may leave something behind in the session
 	}
-	result, err := s.query(ctx, e.doing(), r)
-	if err != nil {
-		return failure(err)
-	}
-	return engine.Outcome{Result: result}
+	return s.query(ctx, entry{st: st, query: true}.doing(), r)
 }
 
 // Settle finds out what became of an attempt that was cut off, when it called what may have an effect.

@@ -198,6 +198,9 @@ func (c *Conn) mayRestore(ctx context.Context, q queryer, b *backup) error {
 	if b.Dump.System != d.system() {
 		return fmt.Errorf("%s: %s is a dump of %s, and this server is another system", c.where, filepath.Base(b.path), b.Dump.System)
 	}
+	if err := c.takes(ctx, q); err != nil {
+		return err
+	}
 	most, err := d.longest(ctx, q)
 	if err != nil {
 		return err

@@ -223,7 +223,9 @@ func (x *restoring) mark(ctx context.Context, result engine.Record) {
 	}
 	m := x.marker()
 	if f := m.begin(ctx, x.s, "", false); f.broken == nil && f.newer == 0 && f.done == nil {
-		_ = m.set(ctx, x.s, stateDone, text, stateBegun)
+		if m.set(ctx, x.s, stateDone, text, stateBegun) == nil {
+			m.committed()
+		}
 	}
 }
 
@@ -243,7 +245,7 @@ func (r *restore) Settle(ctx context.Context, env *steps.Env) engine.Settlement 
 			c.where + ": that the restore begins is recorded BEFORE its first statement is sent, and nothing was recorded: nothing was touched"}}
 	}
 	was := fmt.Sprintf("%s: the restore of %s was under way on connection %s; when it was last recorded %s statements were carried out, %s of %s rows",
-		c.where, engine.Text(note["file"]), engine.Text(note["connection"]), engine.Text(note["statements"]), engine.Text(note["rows"]), engine.Text(note["of"]))
+		engine.Text(note["server"]), engine.Text(note["file"]), engine.Text(note["connection"]), engine.Text(note["statements"]), engine.Text(note["rows"]), engine.Text(note["of"]))
 	out := engine.Settlement{Evidence: []string{was}}
 	s, err := c.pin(ctx)
 	if err != nil {
@@ -251,12 +253,15 @@ func (r *restore) Settle(ctx context.Context, env *steps.Env) engine.Settlement 
 		return out
 	}
 	defer s.release()
-	if why := c.outlive(ctx, s, env.Call.Token, false); why != "" {
-		out.Evidence = append(out.Evidence, why)
-		return out
+	strange := c.strange(note)
+	if strange == "" {
+		if why := c.outlive(ctx, s, env.Call.Token, false); why != "" {
+			out.Evidence = append(out.Evidence, why)
+			return out
+		}
+		defer s.unlock(ctx)
+		out.Dead = true
 	}
-	defer s.unlock(ctx)
-	out.Dead = true
 	x := &restoring{r: r, env: env, c: c, s: s}
 	if m, err := x.marker().read(ctx, s); err == nil && m.state == stateDone && c.database != "" {
 		if out.Result, err = decodeResult(m.result); err == nil {
@@ -264,6 +269,10 @@ func (r *restore) Settle(ctx context.Context, env *steps.Env) engine.Settlement 
 			out.Evidence = append(out.Evidence, "its marker says done: all was carried out, and the counts agreed")
 			return out
 		}
+	}
+	if strange != "" {
+		out.Evidence = append(out.Evidence, strange)
+		return r.weigh(ctx, env, c, s, note, out)
 	}
 	out.Evidence = append(out.Evidence, "it has ended: its session lock is free")
 	if _, one := c.d.(wholeRestorer); one {

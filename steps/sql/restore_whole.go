@@ -57,6 +57,9 @@ func (x *restoring) runWhole(ctx context.Context, d wholeRestorer) engine.Outcom
 	if _, err = x.s.exec(ctx, "commit the restore", "COMMIT"); err != nil {
 		return w.uncommitted(ctx, err)
 	}
+	if !x.unmarked {
+		x.marker().committed()
+	}
 	return engine.Outcome{Result: result}
 }
 

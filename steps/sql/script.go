@@ -247,6 +247,9 @@ func (r *turn) marked(ctx context.Context, i int, e entry) engine.Outcome {
 	if err == nil {
 		err = mark.set(context.WithoutCancel(ctx), r.s, stateDone, text, stateBegun)
 	}
+	if err == nil {
+		mark.committed()
+	}
 	if err != nil {
 		return engine.Outcome{Err: fmt.Sprintf("%s was carried out, and its marker could not be written: %v", e.doing(), err), Effect: engine.EffectStands}
 	}
@@ -267,6 +270,9 @@ func (r *turn) finish(ctx context.Context) engine.Outcome {
 		if err = f.broken; err == nil && f.newer == 0 && f.done == nil {
 			err = mark.set(ctx, r.s, stateDone, text, stateBegun)
 		}
+	}
+	if err == nil {
+		mark.committed()
 	}
 	if err != nil {
 		return engine.Outcome{Err: "all statements were carried out, and the marker of the script could not be written: " + err.Error(), Effect: engine.EffectStands}
@@ -339,7 +345,7 @@ func (r *turn) settle(ctx context.Context) engine.Settlement {
 		if err != nil {
 			return say("could not ask which database it is: %v", err)
 		}
-		out.Evidence = []string{why}
+		out.Evidence, out.Dead = []string{why}, !r.mark(-1).elsewhere(ctx, r.s, r.env.Call, r.seen.markers)
 		return out
 	}
 	done := 0

@@ -92,4 +92,9 @@ func (d sqliteDialect) server(context.Context, queryer) (string, error) {
 	return "file " + d.file, nil
 }
 
+func (sqliteDialect) clock() string { return "" }
+
+// follows: a file has no other that it follows.
+func (sqliteDialect) follows(context.Context, queryer) (string, error) { return "", nil }
+
 func (sqliteDialect) mayMark(context.Context, queryer, string) (string, error) { return "", nil }

@@ -85,6 +85,8 @@ func (s *step) prepare() *step {
 	return s
 }
 
+func (s *step) preview() (engine.Impact, error) { return s.op.Preview(s.t.Context(), s.env) }
+
 func (s *step) execute(ctx context.Context) engine.Outcome {
 	o := s.op.Execute(ctx, s.env)
 	if strings.Contains(o.Err+strings.Join(o.Evidence, " "), password) {

@@ -24,7 +24,7 @@ func (p *protocol) found(ctx context.Context, cause error) engine.Outcome {
 		return doubt
 	}
 	p.s.unlock(ctx)
-	m, err := p.c.askMarker(ctx, p.mark, p.lock, p.s.id)
+	m, err := p.c.askMarker(ctx, p.mark, p.lock, p.s.id, func(m marker) bool { return m.state == stateDone })
 	if err != nil {
 		doubt.Evidence = []string{"the marker could not be asked: " + err.Error()}
 		return doubt
@@ -32,6 +32,7 @@ func (p *protocol) found(ctx context.Context, cause error) engine.Outcome {
 	switch {
 	case m.state == stateDone:
 		// It was committed by this attempt: nobody else can have the token's lock.
+		p.mark.committed()
 		return engine.Outcome{Result: p.result}
 	case m.state == stateBegun && m.result == p.note:
 		doubt.Evidence = begunEvidence(p.c, p.mark.table, m)
@@ -48,13 +49,16 @@ func (p *protocol) found(ctx context.Context, cause error) engine.Outcome {
 }
 
 // askMarker reads a marker once the session lock is had. A connection that this engine has lost is ended
-// first, so that its statement does not have to be waited for.
-func (c *Conn) askMarker(ctx context.Context, mark *markers, lock string, lostID int64) (marker, error) {
+// first, so that its statement does not have to be waited for. proves: such a marker says that it was committed.
+func (c *Conn) askMarker(ctx context.Context, mark *markers, lock string, lostID int64, proves func(marker) bool) (marker, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*c.patience)
 	defer cancel()
 	var last error
 	for {
 		m, err := c.askMarkerOnce(ctx, mark, lock, lostID)
+		if c.group != nil {
+			m, err = c.handedDown(ctx, mark, m, err, proves)
+		}
 		if err == nil {
 			return m, nil
 		}
@@ -173,7 +177,7 @@ func settleMarker(ctx context.Context, env *steps.Env, c *Conn, mark *markers, d
 				return out
 			}
 			if why != "" {
-				out.Evidence = []string{why}
+				out.Evidence, out.Dead = []string{why}, !mark.elsewhere(ctx, s, env.Call, database)
 				return out
 			}
 			if err := mark.fence(ctx, s); err != nil {

@@ -12,30 +12,30 @@ const ExaminedVersion = 1
 
 // Examined is what doctor has found.
 type Examined struct {
-	Version     int                `json:"version"`
-	Environment string             `json:"environment,omitempty"`
-	At          time.Time          `json:"checked_at"`
-	Machine     []ExaminedFinding  `json:"machine,omitempty"` // about this machine, for all playbooks
-	Playbooks   []ExaminedPlaybook `json:"playbooks"`
+	Version     int                `json:"version" jsonschema:"description=the number of this form"`
+	Environment string             `json:"environment,omitempty" jsonschema:"description=the environment that was checked against"`
+	At          time.Time          `json:"checked_at" jsonschema:"description=when"`
+	Machine     []ExaminedFinding  `json:"machine,omitempty" jsonschema:"description=what is wrong with this machine itself"` // about this machine, for all playbooks
+	Playbooks   []ExaminedPlaybook `json:"playbooks" jsonschema:"description=each playbook that was looked at"`
 }
 
 // ExaminedPlaybook is one playbook, and what it would miss tonight.
 type ExaminedPlaybook struct {
-	Name     string            `json:"playbook"`
-	File     string            `json:"file"`
-	LeftOut  string            `json:"left_out,omitempty"` // why it was not checked
-	Findings []ExaminedFinding `json:"findings"`
+	Name     string            `json:"playbook" jsonschema:"description=its name"`
+	File     string            `json:"file" jsonschema:"description=its file"`
+	LeftOut  string            `json:"left_out,omitempty" jsonschema:"description=why it was not checked"` // why it was not checked
+	Findings []ExaminedFinding `json:"findings" jsonschema:"description=what it would miss; empty: nothing that can be seen by reading"`
 }
 
 // ExaminedFinding is one thing that is missing. Fails: the run would fail; otherwise it may.
 type ExaminedFinding struct {
-	Step   string `json:"step,omitempty"`
-	Fails  bool   `json:"fails"`
-	What   string `json:"what"`
-	Remedy string `json:"remedy,omitempty"`
-	File   string `json:"file,omitempty"`
-	Line   int    `json:"line,omitempty"`
-	Column int    `json:"column,omitempty"`
+	Step   string `json:"step,omitempty" jsonschema:"description=the step or target or secret that it is about"`
+	Fails  bool   `json:"fails" jsonschema:"description=true: the run would fail; false: it may"`
+	What   string `json:"what" jsonschema:"description=what is missing or wrong"`
+	Remedy string `json:"remedy,omitempty" jsonschema:"description=what to do"`
+	File   string `json:"file,omitempty" jsonschema:"description=where that is said"`
+	Line   int    `json:"line,omitempty" jsonschema:"description=its line"`
+	Column int    `json:"column,omitempty" jsonschema:"description=its column"`
 }
 
 // Add keeps a finding, once.

@@ -195,8 +195,33 @@ func (s *PostgresServer) Address() string { return s.address }
 // Socket is the folder with its Unix socket.
 func (s *PostgresServer) Socket() string { return s.dir }
 
-// Kill is SIGKILL: what is not durable is lost.
-func (s *PostgresServer) Kill() { s.process.kill() }
+// Kill is SIGKILL: what is not durable is lost. The processes of its sessions end a moment after it, and answer as
+// long as they live; so it waits for them.
+func (s *PostgresServer) Kill() {
+	s.t.Helper()
+	s.process.kill()
+	ctx, cancel := context.WithTimeout(s.t.Context(), startLimit)
+	defer cancel()
+	for s.livesOn() {
+		select {
+		case <-ctx.Done():
+			s.t.Fatal("a process of the killed PostgreSQL does not end")
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// livesOn: a process of its is there. All of them are in its data folder.
+func (s *PostgresServer) livesOn() bool {
+	links, _ := filepath.Glob("/proc/[0-9]*/cwd")
+	data, err := filepath.EvalSymlinks(filepath.Join(s.dir, "data"))
+	for _, l := range links {
+		if to, gone := os.Readlink(l); err == nil && gone == nil && to == data {
+			return true
+		}
+	}
+	return false
+}
 
 // Restart brings it up again on the same data and port, after killing it if it still lives.
 func (s *PostgresServer) Restart() {
