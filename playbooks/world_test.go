@@ -86,7 +86,7 @@ func (w *world) drive(start engine.RunStarted) (*engine.Run, error) {
 	}
 	x := w.executor(steps.Full)
 	x.Run, x.Scratch = start.Run, w.store.Folder(start.Run, "scratch")
-	d := local.Driver{Run: engine.NewRun(w.pb, engine.Given{}), Journal: j, Executor: x,
+	d := local.Driver{Run: engine.NewRun(w.pb, w.known()), Journal: j, Executor: x,
 		Clock: local.SystemClock(), Random: func() float64 { return 0.5 }}
 	if w.yes {
 		d.Person = func(_ context.Context, c engine.AskPerson) engine.Event {
@@ -99,6 +99,21 @@ func (w *world) drive(start engine.RunStarted) (*engine.Run, error) {
 	}
 	_, err = d.Drive(context.Background())
 	return d.Run, errors.Join(err, x.Close(), j.Close())
+}
+
+// known is what expressions know of the targets.
+func (w *world) known() engine.Given {
+	g := engine.Given{Targets: engine.Record{}}
+	for _, t := range w.targets {
+		settings := engine.Record{}
+		for name, v := range t.Settings {
+			if name != "password" {
+				settings[name] = v
+			}
+		}
+		g.Targets[t.Name] = settings
+	}
+	return g
 }
 
 // ends checks how a run ended, and shows its steps if it ended otherwise.
@@ -127,7 +142,7 @@ func (w *world) state(r *engine.Run, step string) engine.State {
 func (w *world) plan(given map[string]any) *preview.Plan {
 	w.t.Helper()
 	x := w.executor(steps.ReadOnly)
-	p, err := preview.Make(context.Background(), w.pb, w.started(given), engine.Given{}, x)
+	p, err := preview.Make(context.Background(), w.pb, w.started(given), w.known(), x)
 	if err := errors.Join(err, x.Close()); err != nil {
 		w.t.Fatal(err)
 	}

@@ -171,6 +171,7 @@ func clusterCases(t *testing.T, cluster *servers.RedisCluster) []steptest.Case {
 		{Operation: "cluster_check", Params: engine.Record{"cluster_check": engine.Record{}}},
 		{Operation: "cluster_replicate", Params: engine.Record{"cluster_replicate": spare.Addr, "of": cluster.Nodes[0].Addr}, Setup: inside},
 		{Operation: "cluster_meet", Params: engine.Record{"cluster_meet": spare.Addr}, Setup: inside},
+		{Operation: "cluster_take", Params: engine.Record{"cluster_take": spare.Addr}, Setup: inside},
 		// The last, because the others refuse a node that they have forgotten for a minute.
 		{Operation: "cluster_forget", Params: engine.Record{"cluster_forget": spare.Addr}, Setup: inside, Effect: there(0)},
 	}

@@ -162,7 +162,7 @@ func (*Kind) Decode(operation string, params engine.Record) (steps.Operation, er
 		return decodeCreate(params)
 	case "cluster_check":
 		return decodeCheck(params)
-	case "cluster_meet", "cluster_replicate", "cluster_forget":
+	case "cluster_meet", "cluster_replicate", "cluster_forget", "cluster_take":
 		return decodeMembership(strings.TrimPrefix(operation, "cluster_"), params)
 	}
 	return nil, fmt.Errorf("redis has no operation %q", operation)

@@ -58,6 +58,15 @@ func clusterOperations() []engine.Operation {
 			Example: `{id: gone, redis: {cluster_forget: "10.0.0.4:6379"}}`,
 			Judge:   onClusters,
 		},
+		{
+			Name: "cluster_take", Key: "cluster_take", Class: repeat, Risk: destroys,
+			Doc: "Gives an empty master the slots that no node answers for, and waits until every node agrees. Failed nodes that had them are forgotten, and their keys are lost: " +
+				"they are put back from a backup. Refused while a replica of such a node is alive, which has them.",
+			Params:  steps.Params[takeParams](),
+			Result:  changed,
+			Example: `{id: taken, redis: {cluster_take: "10.0.0.4:6379"}, timeout: 1m}`,
+			Judge:   onClusters,
+		},
 	}
 }
 

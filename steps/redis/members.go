@@ -49,6 +49,10 @@ func decodeMembership(word string, params engine.Record) (steps.Operation, error
 		var p forgetParams
 		err = steps.Bind(params, &p)
 		m.subject = p.Forget
+	case "take":
+		var p takeParams
+		err = steps.Bind(params, &p)
+		m.subject = p.Take
 	}
 	return m, err
 }
@@ -76,6 +80,9 @@ func (m *membership) find(ctx context.Context, c *Conn) (*change, error) {
 	subject, known := c.member(l, m.subject)
 	if m.word == "forget" {
 		return m.findForget(c, l, subject, known), nil
+	}
+	if m.word == "take" && known {
+		return m.findTake(ctx, c, l, subject)
 	}
 	of, ok := c.member(l, m.of)
 	switch {

@@ -1,0 +1,76 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/handrail-dev/handrail/engine"
+)
+
+type takeParams struct {
+	Take string `param:"cluster_take" need:"yes" doc:"host:port or id of the master that takes them: empty, and known to the cluster"`
+}
+
+// findTake: what the slots held is lost, and the failed nodes that had them are forgotten BEFORE the slots get a
+// new owner; one that came back would quarrel about them. An attempt that was cut off in between is gone on with,
+// because slots of a forgotten node have none.
+func (m *membership) findTake(ctx context.Context, c *Conn, l *layout, subject member) (*change, error) {
+	lost := l.uncovered()
+	ch := &change{would: fmt.Sprintf("give %s the slots %s, which no node answers for", c.reached(subject), rangesText(lost)),
+		id: subject.id, done: len(lost) == 0}
+	if ch.done {
+		ch.would = "give " + c.reached(subject) + " the slots that no node answers for; there are none"
+		return ch, nil
+	}
+	n, err := c.node(subject.address)
+	if err != nil {
+		return nil, err
+	}
+	s, err := c.site(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	var dead []member
+	for _, other := range l.members {
+		if !other.failed || len(other.slots) == 0 {
+			continue
+		}
+		dead = append(dead, other)
+		ch.facts = append(ch.facts, engine.Fact{Name: c.reached(other), Value: "has failed with the slots " + rangesText(other.slots) + ", and would be forgotten"})
+		for _, r := range l.members {
+			if r.master == other.id && !r.failed {
+				ch.why = fmt.Errorf("redis %s: it is a replica of %s, which has failed, and has the keys; nothing was changed; let it take over (CLUSTER FAILOVER TAKEOVER)",
+					c.reached(r), c.reached(other))
+			}
+		}
+	}
+	switch {
+	case subject.replica:
+		ch.why = fmt.Errorf("redis %s: it is a replica; name a master", n.address)
+	case subject.failed:
+		ch.why = fmt.Errorf("redis %s: it has failed itself", n.address)
+	case len(s.me.slots) == 0 && s.keys > 0:
+		ch.why = fmt.Errorf("redis %s: it holds %d keys, and no slots that they could belong to; nothing was changed; empty it first", n.address, s.keys)
+	}
+	ch.do = func(ctx context.Context) error {
+		for _, other := range dead {
+			if err := c.forget(ctx, other); err != nil {
+				return err
+			}
+		}
+		for _, r := range lost {
+			if err := s.take(ctx, r); err != nil {
+				return err
+			}
+		}
+		all, err := c.everyone(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = c.until(ctx, "wait until the nodes agree that "+n.address+" has the slots", all, func(_ context.Context, sites []*site) error {
+			return agree(sites)
+		})
+		return err
+	}
+	return ch, nil
+}
