@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
@@ -91,7 +92,7 @@ func (d *document) syntax(err error) {
 		return
 	}
 	remedy := ""
-	for _, hint := range syntaxHints {
+	for _, hint := range syntaxHints() {
 		if hint.line.MatchString(text) {
 			remedy = hint.remedy
 			break
@@ -100,17 +101,22 @@ func (d *document) syntax(err error) {
 	d.at(at, len([]rune(text[indent:])), remedy, "this is not YAML: %s", message)
 }
 
-// syntaxHints are the mistakes that writers of playbooks make most, by the look of the line.
-var syntaxHints = []struct {
+// syntaxHint is a mistake, by the look of its line.
+type syntaxHint struct {
 	line   *regexp.Regexp
 	remedy string
-}{
-	{regexp.MustCompile(`[\[{,]\s*(?:[\w-]+:\s*)?\$\{\{`), `inside of [ ] and { } a ${{ }} stands in quotes: "${{ … }}"`},
-	{regexp.MustCompile(`:\s+("[^"]*"|'[^']*')\s*[^\s#,}\]]`), "a value that begins with a quote ends with it; put the whole value into quotes of the other sort"},
-	{regexp.MustCompile(`:\s+[@` + "`" + `%]`), "put the value into quotes"},
-	{regexp.MustCompile(`^[^\[{]*:\s+[^"'\[{|>].*:\s`), "a value with a colon and a blank in it stands in quotes"},
-	{regexp.MustCompile(`[\[{].*[\]}]`), "inside of [ ] and { } a value with , ? [ ] { or } in it stands in quotes"},
 }
+
+// syntaxHints are the mistakes that writers of playbooks make most. They are made at their first use.
+var syntaxHints = sync.OnceValue(func() []syntaxHint {
+	return []syntaxHint{
+		{regexp.MustCompile(`[\[{,]\s*(?:[\w-]+:\s*)?\$\{\{`), `inside of [ ] and { } a ${{ }} stands in quotes: "${{ … }}"`},
+		{regexp.MustCompile(`:\s+("[^"]*"|'[^']*')\s*[^\s#,}\]]`), "a value that begins with a quote ends with it; put the whole value into quotes of the other sort"},
+		{regexp.MustCompile(`:\s+[@` + "`" + `%]`), "put the value into quotes"},
+		{regexp.MustCompile(`^[^\[{]*:\s+[^"'\[{|>].*:\s`), "a value with a colon and a blank in it stands in quotes"},
+		{regexp.MustCompile(`[\[{].*[\]}]`), "inside of [ ] and { } a value with , ? [ ] { or } in it stands in quotes"},
+	}
+})
 
 // firstBadLine is the line after the longest beginning of the text that is YAML. Each try costs a
 // parse, so a long file is tried from its end as far as a budget goes, and then by halves.
