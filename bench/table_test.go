@@ -34,7 +34,7 @@ func BenchmarkTable(b *testing.B) {
 		measure func(*testing.B) []row
 	}{
 		{"durable", durableSteps}, {"reads", reads}, {"exec", execs}, {"start", starts}, {"files", files},
-		{"memory", memory}, {"sweep", sweep}, {"dump", dumps}, {"move", moves},
+		{"memory", memory}, {"sweep", sweep}, {"cluster", clusters}, {"dump", dumps}, {"move", moves},
 	} {
 		if wanted == "" || strings.Contains(wanted, part.name) {
 			rows = append(rows, part.measure(b)...)
