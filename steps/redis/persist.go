@@ -182,8 +182,12 @@ func (p *persist) start(ctx context.Context, env *steps.Env, n *node, now state)
 	}
 }
 
-// polling is how often a server is asked how far its child is.
-const polling = 100 * time.Millisecond
+// polling is how often a server is asked how far its child is. At first it is asked oftener: the child of a
+// small one is done in less time than that.
+const (
+	polling      = 100 * time.Millisecond
+	firstPolling = 5 * time.Millisecond
+)
 
 // idle waits until the server has no child that would be in the way.
 func (p *persist) idle(ctx context.Context, env *steps.Env, n *node, now state) (state, error) {
@@ -206,7 +210,7 @@ func (p *persist) idle(ctx context.Context, env *steps.Env, n *node, now state) 
 
 // await waits for the end of the work that was started, and says how it ended.
 func (p *persist) await(ctx context.Context, env *steps.Env, n *node, begun state, again bool) engine.Outcome {
-	for {
+	for next := firstPolling; ; next = min(next*5/4, polling) {
 		now, err := n.state(ctx)
 		if err != nil {
 			out := failure(err)
@@ -221,7 +225,7 @@ func (p *persist) await(ctx context.Context, env *steps.Env, n *node, begun stat
 		if !p.under(now) {
 			return p.finished(ctx, n, now, again)
 		}
-		if err := pause(ctx, polling); err != nil {
+		if err := pause(ctx, next); err != nil {
 			return engine.Outcome{Err: fmt.Sprintf("redis %s: the %s was still under way when the step's time was up; the server goes on with it",
 				n.address, p.word), Effect: engine.EffectUnknown}
 		}
