@@ -106,8 +106,12 @@ func (Local) Run(ctx context.Context, j Job) (Ended, error) {
 // withCause is Run, with the reason for which a job was ended.
 func withCause(ctx context.Context, c Command) (Ended, error) {
 	e, err := Run(ctx, c)
-	if cause := context.Cause(ctx); e.Cut != nil && cause != nil {
+	switch cause := context.Cause(ctx); {
+	case cause == nil:
+	case e.Cut != nil:
 		e.Cut = cause
+	case errors.Is(err, context.Canceled) && !errors.Is(err, cause): // it came BEFORE the start
+		err = fmt.Errorf("%w: %w", err, cause)
 	}
 	return e, err
 }

@@ -208,6 +208,7 @@ func (c Command) begin(ctx context.Context) (*running, error) {
 		}
 		opened.add(reading[i], writing[i])
 	}
+	roomy := c.attached && widen(reading[0])
 	none := ^uintptr(0)
 	lock := none
 	if c.Lease != nil {
@@ -253,6 +254,7 @@ func (c Command) begin(ctx context.Context) (*running, error) {
 		r.undo(process)
 		return nil, err
 	}
+	r.watch.roomy = roomy
 	opened.keep(reading[0], reading[1])
 	return r, nil
 }

@@ -20,7 +20,26 @@ type watch struct {
 	stop func() bool
 	// ending: an output has come to its end, so most likely the process is about to.
 	ending bool
-	small  [512]byte // buf, until more is written
+	// roomy: the pipes hold far more than is written at once, so what comes may gather in them.
+	roomy bool
+	came  int64     // bytes so far, where they may gather
+	few   bool      // the last of it was little
+	small [512]byte // buf, until more is written
+}
+
+// Programs write to a pipe in pieces of a page. Waking up for each page of what is written without end costs as
+// much as all that is done with it; so from gatherFrom bytes on it gathers for gatherTime.
+const (
+	roomyPipe  = 1 << 20
+	gatherFrom = 256 << 10
+	gatherTime = time.Millisecond
+	fewBytes   = 64 << 10
+)
+
+// widen gives a pipe more room. That the system allows no more is of no matter.
+func widen(pipe int) bool {
+	n, err := unix.FcntlInt(uintptr(pipe), unix.F_SETPIPE_SZ, roomyPipe)
+	return err == nil && n >= roomyPipe
 }
 
 // endingTime is how long only the end of a process is waited for when one of its outputs has ended. Most
@@ -103,6 +122,9 @@ func (w *watch) wait(deadline time.Time) (exited bool, err error) {
 		}
 	}
 	w.ending = false
+	if w.few && w.came >= gatherFrom && from == 0 {
+		_, _ = unix.Poll(w.fds[watchProcess:], int(gatherTime/time.Millisecond)) // what it sees is seen below again
+	}
 	n, err := unix.Poll(w.fds[from:], timeout)
 	if errors.Is(err, unix.EINTR) {
 		return false, nil
@@ -138,8 +160,12 @@ func (w *watch) read(i int) (more bool) {
 	switch {
 	case n > 0:
 		_, _ = w.to[i].Write(w.buf[:n])
-		if n == len(w.buf) && n < 64<<10 {
-			w.buf = make([]byte, min(8*n, 64<<10))
+		most := 64 << 10
+		if w.roomy {
+			most, w.few, w.came = 256<<10, n < fewBytes, w.came+int64(n)
+		}
+		if n == len(w.buf) && n < most {
+			w.buf = make([]byte, min(8*n, most))
 		}
 		return true
 	case errors.Is(err, unix.EINTR):
