@@ -1,0 +1,226 @@
+package main
+
+import (
+	"database/sql"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/handrail-dev/handrail/internal/torture"
+	"github.com/handrail-dev/handrail/steps/steptest/servers"
+)
+
+// failing is a target with somebody who takes over when its first server dies.
+type failing struct {
+	*mortal
+	// kill kills the server that has the effect of that name.
+	kill func(effect string)
+	// taken returns when the other has taken over.
+	taken func()
+	// cutOff has the other hear of nothing more; it comes back, as it was, in taken.
+	cutOff func(effect string)
+	// shared: which effects are lost with the one of that name.
+	shared func(effect, with string) bool
+}
+
+// failovers tries a death at any moment of a run, and the loss of what the other had not heard of, in turn.
+func failovers(t *testing.T, open func(t *testing.T) *failing) {
+	t.Helper()
+	times, asked, lost := torture.Times(t, 1, 2, 200), 0, 0
+	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 66))
+	for i := range times {
+		// A subtest each, so that its servers end with it.
+		if !t.Run(strconv.Itoa(i), func(t *testing.T) {
+			f := open(t)
+			if (times+i)%2 == 0 {
+				f.dies(r, "d", func() { f.kill("d-0") }, f.taken)
+			} else {
+				f.loses("l", i/2%effects)
+			}
+			asked, lost = asked+f.asked-len(f.lost), lost+len(f.lost)
+		}) {
+			break
+		}
+	}
+	torture.Figure(t, 6, "%d failovers; a person was told of %d effects that the new master had never heard of, and asked of %d steps in doubt; 0 twice", times, lost, asked)
+}
+
+// loses has the other take over without having heard of the effects from the one called first on.
+func (f *failing) loses(key string, first int) {
+	f.t.Helper()
+	last := fmt.Sprintf("%s-%d", key, effects-1)
+	f.inHalves(key, first, func() func() {
+		f.cutOff(last)
+		return func() { f.kill(last); f.taken() }
+	})()
+	var lost []int
+	for _, i := range from(first) {
+		if f.shared(fmt.Sprintf("%s-%d", key, i), last) {
+			lost = append(lost, i)
+		}
+	}
+	f.forgets(key, lost...)
+}
+
+func always(string, string) bool { return true }
+
+// TestPostgresThatFailsOver: its standby is promoted, and the address leads there.
+func TestPostgresThatFailsOver(t *testing.T) {
+	failovers(t, func(t *testing.T) *failing {
+		first := servers.PrivatePostgres(t)
+		direct := first.Settings()
+		settings := first.Settings()
+		settings["database"] = direct["database"]
+		way := torture.NewCutter(t, first.Address())
+		settings["address"] = way.Addr
+		m := newMortalSQL(t, "postgres", settings, func() *sql.DB { return servers.OpenPostgres(t, settings) })
+		standby := first.Standby()
+		return &failing{mortal: m, shared: always,
+			kill: func(string) { first.Kill() },
+			cutOff: func(string) {
+				standby.Follows(first)
+				standby.CutOff()
+			},
+			taken: func() {
+				standby.Promote()
+				way.Lead(standby.Address())
+			}}
+	})
+}
+
+// TestRedisThatFailsOverBehindSentinels: the sentinels elect the replica.
+func TestRedisThatFailsOverBehindSentinels(t *testing.T) {
+	failovers(t, func(t *testing.T) *failing {
+		s := servers.RedisWatched(t, 1, "--appendonly", "yes")
+		var sentinels []string
+		for _, n := range s.Sentinels {
+			sentinels = append(sentinels, n.Addr)
+		}
+		c := redis.NewFailoverClient(&redis.FailoverOptions{MasterName: "mymaster", SentinelAddrs: sentinels})
+		t.Cleanup(func() { _ = c.Close() })
+		m := newMortalRedis(t, "sentinel", s.Settings(), pushed(t, c))
+		replica, away := s.Replicas[0], false
+		follows(t, s.Master, replica)
+		return &failing{mortal: m, shared: always,
+			kill: func(string) { s.Master.Kill() },
+			cutOff: func(string) {
+				follows(t, s.Master, replica)
+				replica.Kill()
+				away = true
+			},
+			taken: func() {
+				if away {
+					replica.Restart()
+				}
+				eventually(t, "the replica is the master for all sentinels", func() bool {
+					for _, n := range s.Sentinels {
+						at, err := n.Client().Do(t.Context(), "SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster").StringSlice()
+						if err != nil || strings.Join(at, ":") != replica.Addr {
+							return false
+						}
+					}
+					return isMaster(t, replica)
+				})
+			}}
+	})
+}
+
+// TestRedisClusterThatFailsOver: the replica of one master takes its slots.
+func TestRedisClusterThatFailsOver(t *testing.T) {
+	const masters = 3
+	failovers(t, func(t *testing.T) *failing {
+		s := servers.RedisClusterOf(t, masters, 1, "--appendonly", "yes", "--cluster-replica-validity-factor", "0")
+		c := s.Client()
+		m := newMortalRedis(t, "cluster", s.Settings(), func(effect string) int {
+			return pushed(t, s.Client())(effect) // one of its own, that looks for itself who has the slots now
+		})
+		of := func(effect string) int {
+			slot, err := c.ClusterKeySlot(t.Context(), effect).Result()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range masters {
+				if int(slot) < (i+1)*16384/masters {
+					return i
+				}
+			}
+			return masters
+		}
+		for i := range masters {
+			follows(t, s.Nodes[i], s.Nodes[masters+i])
+		}
+		dead, away := 0, false
+		return &failing{mortal: m, shared: func(effect, with string) bool { return of(effect) == of(with) },
+			kill: func(effect string) {
+				dead = of(effect)
+				s.Nodes[dead].Kill()
+			},
+			cutOff: func(effect string) {
+				follows(t, s.Nodes[of(effect)], s.Nodes[masters+of(effect)])
+				s.Nodes[masters+of(effect)].Kill()
+				away = true
+			},
+			taken: func() {
+				if away {
+					s.Nodes[masters+dead].Restart()
+				}
+				s.Until("every node that lives knows that the replica has the slots", func() bool {
+					for i, n := range s.Nodes {
+						nodes, err := n.Client().ClusterNodes(t.Context()).Result()
+						if i != dead && (err != nil || !hasSlots(nodes, s.Nodes[masters+dead].Addr)) {
+							return false
+						}
+					}
+					return s.Whole()
+				})
+			}}
+	})
+}
+
+// pushed counts the elements of a list.
+func pushed(t *testing.T, c redis.Cmdable) func(effect string) int {
+	return func(effect string) int {
+		t.Helper()
+		var n int64
+		eventually(t, "the ledger can be read", func() bool { // a client has to find out who is the master now
+			var err error
+			n, err = c.LLen(t.Context(), effect).Result()
+			return err == nil
+		})
+		return int(n)
+	}
+}
+
+// hasSlots looks for the node of an address in what CLUSTER NODES says: id, address, flags, master, ping, pong,
+// epoch, link, and then the slots.
+func hasSlots(nodes, addr string) bool {
+	for _, line := range strings.Split(nodes, "\n") {
+		f := strings.Fields(line)
+		if len(f) > 8 && strings.HasPrefix(f[1], addr+"@") && strings.Contains(f[2], "master") {
+			return true
+		}
+	}
+	return false
+}
+
+func isMaster(t *testing.T, s *servers.RedisServer) bool {
+	return strings.Contains(s.Client().Info(t.Context(), "replication").Val(), "role:master")
+}
+
+// follows returns when a replica has all that its master has.
+func follows(t *testing.T, master, replica *servers.RedisServer) {
+	t.Helper()
+	offset := func(s *servers.RedisServer, field string) string {
+		_, rest, _ := strings.Cut(s.Client().Info(t.Context(), "replication").Val(), field+":")
+		n, _, _ := strings.Cut(rest, "\r\n")
+		return n
+	}
+	eventually(t, "the replica has what its master has", func() bool {
+		return offset(replica, "slave_repl_offset") == offset(master, "master_repl_offset")
+	})
+}
