@@ -318,6 +318,9 @@ func (s *stand) untilDone(state, run, key, container string, second int) {
 	s.t.Fatal("the run does not come to an end")
 }
 
+// crashLanes is how many runs are under way at once: most of a run is waiting for servers.
+const crashLanes = 2
+
 // TestACrashAtEveryPointLosesAndRepeatsNothing kills a real engine at each point that it passes, on real
 // targets, and again in its recovery; the targets' own ledgers are asked how often each effect happened.
 func TestACrashAtEveryPointLosesAndRepeatsNothing(t *testing.T) {
@@ -332,37 +335,60 @@ func TestACrashAtEveryPointLosesAndRepeatsNothing(t *testing.T) {
 
 // everyPoint kills a run at each of its points, and its recovery at another.
 func (s *stand) everyPoint(pass int) (kills, points int) {
+	s.t.Helper()
+	var last [crashLanes]int // the first point of each lane that a run does not come to
+	s.t.Run(fmt.Sprintf("pass %d", pass), func(t *testing.T) {
+		for lane := range crashLanes {
+			t.Run(fmt.Sprintf("lane %d", lane), func(t *testing.T) {
+				t.Parallel()
+				own := *s
+				own.t, own.firstStart = t, nil
+				point := lane + 1
+				for own.atPoint(pass, point) {
+					point += crashLanes
+				}
+				last[lane] = point
+			})
+		}
+	})
+	if s.t.Failed() {
+		return 0, 0
+	}
+	for lane, point := range last {
+		kills += (point - 1 - lane) / crashLanes
+		points = max(points, point-crashLanes)
+	}
+	if points < 30 {
+		s.t.Errorf("the run passed only %d points", points)
+	}
+	return kills, points
+}
+
+// atPoint kills a run at one point, if it comes to that.
+func (s *stand) atPoint(pass, point int) (killed bool) {
 	t := s.t
 	t.Helper()
-	for point := 1; ; point++ {
-		key := fmt.Sprintf("k%d-%d", pass, point)
-		container := s.container(key)
-		state := filepath.Join(s.dir, "state-"+key)
-		code, killed, _, stderr := s.handrail(state, point, "run", "./crash.yaml", "--env", "./here.yaml", "--yes", "-i", "key="+key, "-i", "container="+container)
-		if !killed && code != 0 {
-			t.Fatalf("point %d: exit %d\n%s", point, code, stderr)
+	key := fmt.Sprintf("k%d-%d", pass, point)
+	container := s.container(key)
+	state := filepath.Join(s.dir, "state-"+key)
+	code, killed, _, stderr := s.handrail(state, point, "run", "./crash.yaml", "--env", "./here.yaml", "--yes", "-i", "key="+key, "-i", "container="+container)
+	if !killed && code != 0 {
+		t.Fatalf("point %d: exit %d\n%s", point, code, stderr)
+	}
+	if killed {
+		runs, err := os.ReadDir(filepath.Join(state, "runs"))
+		if err != nil || len(runs) != 1 {
+			t.Fatalf("point %d: %v runs, %v", point, len(runs), err)
 		}
-		if killed {
-			runs, err := os.ReadDir(filepath.Join(state, "runs"))
-			if err != nil || len(runs) != 1 {
-				t.Fatalf("point %d: %v runs, %v", point, len(runs), err)
-			}
-			began := time.Now()
-			kills++
-			s.untilDone(state, runs[0].Name(), key, container, (point+pass*7)%(11+pass%5))
-			t.Logf("point %d recovered in %s", point, time.Since(began))
-		}
-		for id, n := range s.count(key, container) {
-			if n != 1 {
-				t.Errorf("killed at point %d: the effect of step %s happened %d times", point, id, n)
-			}
-		}
-		s.dockerCLI("rm", "-f", container)
-		if !killed {
-			if point < 30 {
-				t.Errorf("the run passed only %d points", point)
-			}
-			return kills, point - 1
+		began := time.Now()
+		s.untilDone(state, runs[0].Name(), key, container, (point+pass*7)%(11+pass%5))
+		t.Logf("point %d recovered in %s", point, time.Since(began))
+	}
+	for id, n := range s.count(key, container) {
+		if n != 1 {
+			t.Errorf("killed at point %d: the effect of step %s happened %d times", point, id, n)
 		}
 	}
+	s.dockerCLI("rm", "-f", container)
+	return killed
 }
