@@ -1,6 +1,7 @@
 package handrail
 
 import (
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -144,4 +145,47 @@ func imports(t *testing.T) map[string]string {
 		t.Fatal(err)
 	}
 	return found
+}
+
+// TestEveryTrapHasItsTest: what docs/procedures.md calls a test is one.
+func TestEveryTrapHasItsTest(t *testing.T) {
+	page, err := os.ReadFile("docs/procedures.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(page), "## What goes wrong, and the tests that show it")
+	table, _, ended := strings.Cut(rest, "\n## ")
+	if !found || !ended {
+		t.Fatal("docs/procedures.md lists no tests")
+	}
+	there := map[string]bool{}
+	for _, folder := range []string{"playbooks", "cmd/handrail"} {
+		files, err := filepath.Glob(folder + "/*_test.go")
+		if err != nil || len(files) == 0 {
+			t.Fatal(err, len(files))
+		}
+		for _, file := range files {
+			f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range f.Decls {
+				if fn, ok := d.(*ast.FuncDecl); ok {
+					there[fn.Name.Name] = true
+				}
+			}
+		}
+	}
+	for line := range strings.Lines(table) {
+		cells := strings.Split(line, "|")
+		if len(cells) < 5 || strings.Contains(line, "---") || strings.Contains(line, "| test |") {
+			continue
+		}
+		names := strings.Split(strings.Trim(cells[3], " "), ", ")
+		for _, name := range names {
+			if name = strings.Trim(name, "`"); !there[name] {
+				t.Errorf("docs/procedures.md: there is no test %q", name)
+			}
+		}
+	}
 }
