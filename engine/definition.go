@@ -82,6 +82,8 @@ type TargetType struct {
 	Name     string // mysql, sqlite, redis, docker
 	Doc      string
 	Settings Shape
+	// KeepsLocks: an environment may have the locks of its runs kept there, so that hosts exclude each other.
+	KeepsLocks bool
 	// Example is a settings record in YAML flow style, for the documents.
 	Example string
 }

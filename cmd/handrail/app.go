@@ -228,7 +228,9 @@ func (a *app) me() engine.Person {
 	if behind := a.lookup("SUDO_USER"); behind != "" && behind != p.User {
 		p.User = behind + " as " + p.User
 	}
-	p.Host, _ = os.Hostname() // empty says it all
+	if p.Host = a.lookup("HANDRAIL_HOST"); p.Host == "" {
+		p.Host, _ = os.Hostname() // empty says it all
+	}
 	return p
 }
 

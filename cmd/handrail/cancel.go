@@ -58,7 +58,7 @@ func (a *app) cancel(ctx context.Context, typed string, undo bool, inputs []stri
 
 // cancelHere ends a run that nobody has in hand.
 func (a *app) cancelHere(ctx context.Context, id string, undo bool, inputs []string) error {
-	s, r, err := a.continueRun(ctx, id, resumeFlags{inputs: inputs})
+	s, err := a.continueRun(ctx, id, resumeFlags{inputs: inputs})
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (a *app) cancelHere(ctx context.Context, id string, undo bool, inputs []str
 	if err := s.record(e); err != nil {
 		return err
 	}
-	state, err := s.drive(ctx, r)
+	state, err := s.drive(ctx)
 	if err != nil {
 		return err
 	}

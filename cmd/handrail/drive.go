@@ -13,26 +13,23 @@ import (
 	"github.com/handrail-dev/handrail/engine/journal"
 	"github.com/handrail-dev/handrail/engine/local"
 	"github.com/handrail-dev/handrail/internal/mask"
-	"github.com/handrail-dev/handrail/steps"
-	"github.com/handrail-dev/handrail/steps/all"
 )
 
 // drive carries the run on until it ends, waits or is stopped; it says how it stands, and frees its locks
 // when it has come to its final state.
-func (s *session) drive(ctx context.Context, r *reach) (engine.RunState, error) {
-	x := steps.NewExecutor(all.Kinds(), r.targets, steps.Full)
-	x.Run, x.Dir, x.Scratch = s.run.ID(), s.origin.Dir, s.store.Folder(s.run.ID(), "scratch")
+func (s *session) drive(ctx context.Context) (engine.RunState, error) {
 	s.pacer()
 	s.progress = s.newProgress()
 	for _, e := range s.early {
 		s.progress.Event(e)
 	}
 	s.begin()
-	state, err := s.driveWith(ctx, x)
+	state, err := s.driveWith(ctx)
 	s.progress.Close()
-	if closing := x.Close(); closing != nil {
-		s.app.say("warning: close the targets: %s", closing)
+	if err == nil && state.Final() {
+		s.freeShared(context.WithoutCancel(ctx))
 	}
+	s.closeTargets()
 	if err != nil {
 		return state, coded{exitJournal, err}
 	}
@@ -45,7 +42,7 @@ func (s *session) drive(ctx context.Context, r *reach) (engine.RunState, error) 
 	return state, s.tell(state)
 }
 
-func (s *session) driveWith(ctx context.Context, x *steps.Executor) (engine.RunState, error) {
+func (s *session) driveWith(ctx context.Context) (engine.RunState, error) {
 	inbox, stop := context.WithCancel(ctx)
 	s.inboxDone = make(chan struct{})
 	requests := s.requests(inbox)
@@ -55,10 +52,13 @@ func (s *session) driveWith(ctx context.Context, x *steps.Executor) (engine.RunS
 	if ctx.Err() != nil { // a signal came before there was a driver to tell
 		signals <- local.Drain
 	}
-	events, executor := withCrashPoints(s.journal, x)
+	events, executor := withCrashPoints(s.journal, s.executor)
 	d := &local.Driver{
 		Run: s.run, Journal: events, Executor: executor, Clock: local.SystemClock(), Random: rand.Float64,
 		Requests: requests, Signals: signals, Observe: s.observe, Mask: s.app.masker.Text, MaskEnd: s.app.masker.End, Logs: s.log,
+	}
+	if s.shared != nil {
+		d.Holds = s.holds
 	}
 	if s.app.attended() && !s.app.json() {
 		d.Person = s.person

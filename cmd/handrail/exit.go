@@ -48,6 +48,7 @@ func codeOf(err error) exitCode {
 		fault  *journal.Fault
 		locked *journal.LockedError
 		owned  *journal.OwnedError
+		shared *sharedLockedError
 	)
 	switch {
 	case err == nil:
@@ -58,7 +59,7 @@ func codeOf(err error) exitCode {
 		return c.code
 	case errors.As(err, &fault), errors.Is(err, local.ErrJournal):
 		return exitJournal
-	case errors.As(err, &locked), errors.As(err, &owned):
+	case errors.As(err, &locked), errors.As(err, &owned), errors.As(err, &shared):
 		return exitLocked
 	}
 	return exitWrong

@@ -167,6 +167,7 @@ type reach struct {
 	targets  []steps.Target
 	shown    engine.Record // what expressions may see of the targets
 	warnings []string
+	locks    string // the target that keeps the locks as well; empty: none does
 }
 
 // reach resolves the secrets that the playbook and its targets use, and then the targets.
@@ -197,6 +198,9 @@ func (a *app) reach(ctx context.Context, l *loaded, inPlan bool) (*reach, error)
 		}
 		visible := r.addTarget(use.Name, typ, settings, a.targetType(typ), base)
 		r.shown[use.Name] = visible
+	}
+	if in := l.locksIn(); in != "" {
+		errs = append(errs, a.reachLocks(r, l, in, base))
 	}
 	return r, errors.Join(errs...)
 }

@@ -29,11 +29,16 @@ func (a *app) secretSources(l *loaded) ([]secrets.Source, error) {
 				Remedy:  fmt.Sprintf("write it into an environment file, as secrets: {%s: {env: %s}}, and choose that with --env", name, name)})
 		}
 	}
+	var texts []string
 	for _, use := range l.pb.Targets {
-		text := ""
 		if l.env != nil && use.Settings == nil {
-			text = l.env.Targets[use.Name].Settings.Source()
+			texts = append(texts, l.env.Targets[use.Name].Settings.Source())
 		}
+	}
+	if in := l.locksIn(); in != "" {
+		texts = append(texts, l.env.Targets[in].Settings.Source())
+	}
+	for _, text := range texts {
 		for _, word := range secretName.FindAllString(text, -1) {
 			if _, ok := declared[word]; ok {
 				needed[word] = true

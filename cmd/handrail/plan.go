@@ -99,6 +99,7 @@ func (a *app) makePlan(ctx context.Context, l *loaded, inputs engine.Record, off
 	p, err := preview.Make(ctx, l.pb, start, g, maskedLooker{x, a})
 	if p != nil {
 		p.Warnings = append(p.Warnings, r.warnings...)
+		p.Locks = a.lookAtLocks(ctx, l, r, x)
 	}
 	return p, errors.Join(err, x.Close())
 }

@@ -43,12 +43,12 @@ func (a *app) resumeCommand() *cobra.Command {
 }
 
 func (a *app) resume(ctx context.Context, typed string, f resumeFlags) error {
-	s, r, err := a.continueRun(ctx, typed, f)
+	s, err := a.continueRun(ctx, typed, f)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	state, err := s.drive(ctx, r)
+	state, err := s.drive(ctx)
 	if err != nil {
 		return err
 	}
@@ -56,14 +56,14 @@ func (a *app) resume(ctx context.Context, typed string, f resumeFlags) error {
 }
 
 // continueRun takes a run over, has its locks, and records that it goes on.
-func (a *app) continueRun(ctx context.Context, typed string, f resumeFlags) (_ *session, _ *reach, err error) {
+func (a *app) continueRun(ctx context.Context, typed string, f resumeFlags) (_ *session, err error) {
 	store, err := a.state()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	id, err := store.Resolve(typed)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	var r *reach
 	s, err := a.takeOverWith(id, func(l *loaded, p journal.Pinned) (g engine.Given, err error) {
@@ -73,7 +73,7 @@ func (a *app) continueRun(ctx context.Context, typed string, f resumeFlags) (_ *
 		return g, err
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
@@ -81,27 +81,28 @@ func (a *app) continueRun(ctx context.Context, typed string, f resumeFlags) (_ *
 		}
 	}()
 	if state := s.run.State(); state.Final() && state != engine.RunFailed {
-		return nil, nil, fmt.Errorf("run %s is %s; there is nothing to go on with", id, state)
+		return nil, fmt.Errorf("run %s is %s; there is nothing to go on with", id, state)
 	}
 	var next *correction
 	names := s.loaded.pb.EveryLock()
 	if f.file != "" {
 		if next, err = s.correct(ctx, f.file, f.inputs); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		r = next.reach
 		names = slices.Concat(names, next.loaded.pb.EveryLock())
 	}
 	holder := journal.HolderOf(id, s.loaded.pb.Name, store.Path(), s.by, a.now().UTC())
-	if err := a.takeLocks(ctx, store, names, holder, f.patience); err != nil {
-		return nil, nil, err
+	s.openTargets(r, id)
+	if err := s.takeLocks(ctx, r, names, holder, f.patience); err != nil {
+		return nil, err
 	}
 	if next != nil {
 		if err := s.adopt(next); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
-	return s, r, s.record(engine.RunResumed{By: s.by, Epoch: s.run.Epoch() + 1})
+	return s, s.record(engine.RunResumed{By: s.by, Epoch: s.run.Epoch() + 1})
 }
 
 // reachAgain resolves what no journal holds: secrets, and inputs that are secret.

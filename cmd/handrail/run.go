@@ -78,12 +78,12 @@ func (a *app) start(ctx context.Context, name string, f runFlags) error {
 	if err := a.confirmStart(ctx, l, f.yes); err != nil {
 		return err
 	}
-	s, err := a.newRun(ctx, l, inputs, f.patience, engine.Given{Secrets: r.secrets, Inputs: secretInputs(inputs), Targets: r.shown})
+	s, err := a.newRun(ctx, l, r, inputs, f.patience)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	state, err := s.drive(ctx, r)
+	state, err := s.drive(ctx)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/handrail-dev/handrail/engine/journal"
 	"github.com/handrail-dev/handrail/engine/objective"
 	"github.com/handrail-dev/handrail/engine/playbook"
+	"github.com/handrail-dev/handrail/steps"
 )
 
 // session is a run in the hands of this process.
@@ -29,6 +30,8 @@ type session struct {
 	recorded  map[string]bool // requests in the inbox that the journal holds already
 	inboxDone chan struct{}
 	progress  view.Progress // nil until the run is driven
+	executor  *steps.Executor
+	shared    *sharedLocks // nil: the locks are this host's alone
 	early     []engine.Stamped
 	pace      *objective.Pace // nil: the playbook promises nothing
 	paced     time.Time       // when it was last looked at
@@ -50,6 +53,7 @@ func (s *session) record(e engine.Event) error {
 
 // close gives the run up. Whatever mattered is durable.
 func (s *session) close() {
+	s.closeTargets()
 	if err := s.journal.Close(); err != nil {
 		var fault *journal.Fault
 		if !errors.As(err, &fault) { // a dead journal has said why already
@@ -59,7 +63,7 @@ func (s *session) close() {
 }
 
 // newRun makes the folder and the journal of a run, takes its locks, and records that it started.
-func (a *app) newRun(ctx context.Context, l *loaded, inputs engine.Record, patience time.Duration, g engine.Given) (*session, error) {
+func (a *app) newRun(ctx context.Context, l *loaded, r *reach, inputs engine.Record, patience time.Duration) (*session, error) {
 	store, err := a.state()
 	if err != nil {
 		return nil, err
@@ -83,7 +87,10 @@ func (a *app) newRun(ctx context.Context, l *loaded, inputs engine.Record, patie
 	started := a.now().UTC()
 	id := s.journal.Run()
 	holder := journal.HolderOf(id, l.pb.Name, store.Path(), s.by, started)
-	if err := a.takeLocks(ctx, store, l.pb.EveryLock(), holder, patience); err != nil {
+	s.openTargets(r, id)
+	if err := s.takeLocks(ctx, r, l.pb.EveryLock(), holder, patience); err != nil {
+		s.closeTargets()
+		err = errors.Join(err, a.locks(store).Release(context.WithoutCancel(ctx), id, store.Path()))
 		return nil, errors.Join(err, store.Discard(s.journal))
 	}
 	e := engine.RunStarted{Run: id, Playbook: l.pb.Name, PlaybookDigest: l.pb.Digest, Nested: l.pb.NestedDigests(), Inputs: engine.Typed{V: inputs},
@@ -91,7 +98,7 @@ func (a *app) newRun(ctx context.Context, l *loaded, inputs engine.Record, patie
 	if l.env != nil {
 		e.EnvDigest = l.env.Digest
 	}
-	s.run = engine.NewRun(l.pb, g)
+	s.run = engine.NewRun(l.pb, engine.Given{Secrets: r.secrets, Inputs: secretInputs(inputs), Targets: r.shown})
 	if err := s.record(e); err != nil {
 		s.close()
 		return nil, err

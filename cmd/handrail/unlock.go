@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -12,15 +11,20 @@ import (
 )
 
 func (a *app) unlockCommand() *cobra.Command {
-	return &cobra.Command{
+	env := ""
+	c := &cobra.Command{
 		Use: "unlock RUN", Short: "Free the locks of a run that is lost", Args: cobra.ExactArgs(1),
 		Long: "Frees the locks of a run whose files are lost or damaged. RUN is the whole id, as the message about the lock says it.\n" +
-			"A run that is there is better resumed or cancelled: that frees its locks, too. While a process has the run in hand nothing is freed.",
-		RunE: func(c *cobra.Command, args []string) error { return a.unlock(c.Context(), args[0]) },
+			"A run that is there is better resumed or cancelled: that frees its locks, too. While a process has the run in hand nothing is freed.\n" +
+			"Locks that an environment keeps in a target are freed there as well, from any host.",
+		RunE: func(c *cobra.Command, args []string) error { return a.unlock(c.Context(), args[0], env) },
 	}
+	c.Flags().StringVar(&env, "env", "", "the environment whose target keeps the locks: its name, or its file")
+	_ = c.RegisterFlagCompletionFunc("env", a.completeEnvironments)
+	return c
 }
 
-func (a *app) unlock(ctx context.Context, run string) error {
+func (a *app) unlock(ctx context.Context, run, environment string) error {
 	if !journal.ValidID(run) {
 		return fmt.Errorf("%s is not the whole id of a run; the message about the lock says it", run)
 	}
@@ -28,12 +32,25 @@ func (a *app) unlock(ctx context.Context, run string) error {
 	if err != nil {
 		return err
 	}
+	env, _, err := a.loadEnvironment(environment)
+	if err != nil {
+		return err
+	}
+	where := "on this host"
+	var shared []journal.Holder
+	if env != nil && env.Locks != "" {
+		where += " and none in target " + env.Locks
+		if shared, err = a.unlockShared(ctx, run, env); err != nil {
+			return err
+		}
+	}
 	freed, err := a.locks(store).Unlock(ctx, run, a.me().Host)
 	if err != nil {
 		return err
 	}
+	freed = append(shared, freed...)
 	if len(freed) == 0 {
-		return fmt.Errorf("run %s has no lock on this host", run)
+		return fmt.Errorf("run %s has no lock %s", run, where)
 	}
 	said := map[string]bool{}
 	for _, h := range freed {
@@ -47,32 +64,4 @@ func (a *app) unlock(ctx context.Context, run string) error {
 		a.say("the run is %s, and takes its locks again when it is resumed", sum.State)
 	}
 	return nil
-}
-
-// lockEvery is how often a lock that another run has is looked at.
-const lockEvery = 200 * time.Millisecond
-
-// takeLocks takes the locks of a run. For one that another run has it waits as long as patience lasts, and
-// says for whom.
-func (a *app) takeLocks(ctx context.Context, s *journal.Store, names []string, h journal.Holder, patience time.Duration) error {
-	deadline := time.After(patience)
-	shown := ""
-	for {
-		err := a.locks(s).Take(ctx, names, h)
-		var locked *journal.LockedError
-		if !errors.As(err, &locked) || patience == 0 {
-			return err
-		}
-		if shown != locked.Run {
-			shown = locked.Run
-			a.say("waiting for the lock %s: %s", locked.Lock, locked)
-		}
-		select {
-		case <-deadline:
-			return err
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(lockEvery):
-		}
-	}
 }

@@ -190,6 +190,37 @@ func (l *Locks) lookAt(root *os.Root, f LockFolder, name string, h Holder) (mine
 	return false, &LockedError{Holder: held, Standing: standing, File: file}
 }
 
+// Look says who has a lock: a [LockedError], or nil when no run has it. It takes nothing, not even the guard, and removes
+// nothing.
+func (l *Locks) Look(name string) error {
+	for _, f := range l.folders {
+		root, err := os.OpenRoot(f.Path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		held, err := readLock(root, lockName(name))
+		err = errors.Join(err, root.Close())
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("read the lock %s in %s: %w", name, f.Path, err)
+		}
+		held.Lock = name
+		standing := StandingUnknown
+		if l.standing != nil {
+			standing = l.standing(held)
+		}
+		if standing != StandingOver {
+			return &LockedError{Holder: held, Standing: standing, File: filepath.Join(f.Path, lockName(name))}
+		}
+	}
+	return nil
+}
+
 // Release frees every lock of a run, whatever its playbook says by now.
 func (l *Locks) Release(ctx context.Context, run, state string) error {
 	var errs []error

@@ -29,7 +29,7 @@ func (l *Locks) Unlock(ctx context.Context, run, host string) ([]Holder, error) 
 			continue
 		}
 		// The journal is held until the locks are gone, so that nobody can go on with the run in between.
-		letGo, err := holdJournal(h)
+		letGo, err := HoldRun(h)
 		if err != nil {
 			return nil, err
 		}
@@ -64,9 +64,9 @@ func heldIn(ctx context.Context, f LockFolder, run string) ([]Holder, error) {
 	return found, nil
 }
 
-// holdJournal keeps others from going on with the run of a holder, until letGo is called. A run that is not
+// HoldRun keeps others from going on with the run of a holder, until letGo is called. A run that is not
 // there any more needs nothing.
-func holdJournal(h Holder) (letGo func(), err error) {
+func HoldRun(h Holder) (letGo func(), err error) {
 	nothing := func() {}
 	if !filepath.IsAbs(h.State) || !ValidID(h.Run) {
 		return nothing, nil

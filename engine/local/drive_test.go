@@ -123,6 +123,28 @@ func TestAResultIsDurableBeforeTheWorldIsAskedAndReadsCostNoSync(t *testing.T) {
 		"sync [finished s, run_finished]")
 }
 
+func TestAnEffectForWhichTheRunHasNoLockIsNotBegun(t *testing.T) {
+	d := &diary{}
+	drv := driverOf(t, d, step("r", engine.ClassRead), step("a", engine.ClassUnrepeatable), step("b", engine.ClassUnrepeatable))
+	drv.Holds = func(context.Context) error { return errors.New("the lock is another's") }
+	state, err := drv.Drive(t.Context())
+	if err != nil || state != engine.Interrupted {
+		t.Fatal(state, err)
+	}
+	d.expect(t, "sync []", "execute r", "sync [finished r, intended a]", "sync [retry_scheduled a, run_paused]")
+	// The next process makes another attempt, and nobody has to say what became of the first.
+	if err := drv.Run.Apply(engine.Stamped{At: time.Now(), Event: engine.RunResumed{Epoch: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	d.lines, drv.Holds = nil, nil
+	if state, err = drv.Drive(t.Context()); err != nil || state != engine.RunOK {
+		t.Fatal(state, err)
+	}
+	if got := strings.Join(d.lines, "\n"); !strings.Contains(got, "execute a") || !strings.Contains(got, "execute b") {
+		t.Errorf("it went\n%s", got)
+	}
+}
+
 func TestNothingIsDoneAfterTheJournalFailed(t *testing.T) {
 	for n := 1; n <= 3; n++ {
 		d := &diary{failAt: n}

@@ -91,6 +91,9 @@ type Driver struct {
 	// Person asks whoever sits at the terminal, and returns the event of the answer; nil: nobody sits
 	// there, and the run waits with exit 3. It returns nil when nobody answered before ctx ended.
 	Person func(ctx context.Context, c engine.AskPerson) engine.Event
+	// Holds makes sure, BEFORE each effect, that the run may still have one: that its locks are its own. After an error
+	// the effect is not begun, and the process stops; the run can be resumed. nil: nothing has to be asked.
+	Holds func(ctx context.Context) error
 	// Observe is told what happens. It is called by one goroutine at a time.
 	Observe func(Notice)
 	// Mask replaces the secrets in a text; nil: there are none. It is applied to whatever an executor

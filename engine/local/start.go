@@ -60,6 +60,11 @@ var errTimeout = errors.New("the step's timeout ended")
 func (l *loop) execute(ctx context.Context, c engine.Execute, drain <-chan struct{}) eventsOf {
 	ctx, cancel := l.within(ctx, c.Timeout)
 	defer cancel()
+	if l.Holds != nil && hasEffect(c) {
+		if err := l.Holds(ctx); err != nil {
+			return l.notBegun(c, err)
+		}
+	}
 	a := &attendant{loop: l, ctx: ctx, drain: drain, step: c.Step, sensitive: c.Sensitive}
 	o := l.Executor.Execute(ctx, c, a)
 	a.close()
@@ -77,6 +82,16 @@ func (l *loop) execute(ctx context.Context, c engine.Execute, drain <-chan struc
 		}
 		return []engine.Event{r.Judge(c, o, jitter)}
 	}
+}
+
+// notBegun: the effect was not had, and none may be had any more. The attempt is over, so that nobody has to ask what
+// became of it, and the next resume makes another.
+func (l *loop) notBegun(c engine.Execute, cause error) eventsOf {
+	why := l.mask(cause.Error())
+	if c.Again { // nothing is known of it that was not: it was cut off, and may go on
+		return just(engine.RunPaused{State: engine.Interrupted, Reason: why})
+	}
+	return just(engine.RetryScheduled{Step: c.Step, Error: "nothing was done: " + why}, engine.RunPaused{State: engine.Interrupted, Reason: why})
 }
 
 func (l *loop) askDoneIf(ctx context.Context, c engine.AskDoneIf) eventsOf {

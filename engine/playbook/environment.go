@@ -1,6 +1,9 @@
 package playbook
 
 import (
+	"slices"
+	"strings"
+
 	"gopkg.in/yaml.v3"
 
 	"github.com/handrail-dev/handrail/engine"
@@ -14,6 +17,8 @@ type Environment struct {
 	Digest  string // SHA-256 of the file's bytes
 	Targets map[string]EnvTarget
 	Secrets map[string]SecretSource
+	// Locks is the target in which the locks of runs are kept as well, so that hosts exclude each other; empty: none.
+	Locks string
 }
 
 // SecretSource declares where the value of a secret comes from. Exactly one of Env, File, Command,
@@ -45,7 +50,7 @@ func LoadEnvironment(file string, src []byte, cat *Catalogue) (*Environment, err
 }
 
 func (l *loader) environment(env *Environment) {
-	f, ok := l.mapping(l.root, "an environment", []string{"targets", "secrets"})
+	f, ok := l.mapping(l.root, "an environment", []string{"targets", "secrets", "locks"})
 	if !ok {
 		return
 	}
@@ -55,10 +60,37 @@ func (l *loader) environment(env *Environment) {
 			l.declared[e.key.Value] = l.secretSource(e)
 		}
 	}
-	n := f.get("targets")
-	if n == nil {
+	if n := f.get("targets"); n != nil {
+		l.environmentTargets(env, n)
+	}
+	if n := f.get("locks"); n != nil {
+		l.environmentLocks(env, n)
+	}
+}
+
+// environmentLocks reads the name of the target that keeps the locks.
+func (l *loader) environmentLocks(env *Environment, n *yaml.Node) {
+	env.Locks = l.plainText(n, "locks")
+	if env.Locks == "" {
 		return
 	}
+	t, ok := env.Targets[env.Locks]
+	if !ok {
+		l.node(n, nearestOf(env.Locks, keysOf(env.Targets), "the targets are"), "there is no target %s to keep locks in", env.Locks)
+		return
+	}
+	var keepers []string
+	for _, name := range l.cat.targetTypes() {
+		if l.cat.targets[name].KeepsLocks {
+			keepers = append(keepers, name)
+		}
+	}
+	if !slices.Contains(keepers, t.Type) {
+		l.node(n, "they are kept by "+strings.Join(keepers, ", "), "the target %s is %s, which keeps no locks", env.Locks, t.Type)
+	}
+}
+
+func (l *loader) environmentTargets(env *Environment, n *yaml.Node) {
 	targets, _ := l.entries(n, "targets")
 	for _, e := range targets.list {
 		if !snake.MatchString(e.key.Value) {

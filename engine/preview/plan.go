@@ -33,17 +33,29 @@ type Plan struct {
 	Digest      string `json:"playbook_digest"`
 	Environment string `json:"environment,omitempty"`
 	// Offline: nothing was asked; every step is judged by the file alone.
-	Offline  bool          `json:"offline,omitempty"`
-	Made     time.Time     `json:"made_at"`
-	RTO      time.Duration `json:"rto_ns,omitempty"`
-	Steps    []Step        `json:"steps"`
-	Error    string        `json:"error,omitempty"`
-	Summary  Summary       `json:"summary"`
-	Warnings []string      `json:"warnings,omitempty"`
+	Offline bool          `json:"offline,omitempty"`
+	Made    time.Time     `json:"made_at"`
+	RTO     time.Duration `json:"rto_ns,omitempty"`
+	Steps   []Step        `json:"steps"`
+	// Locks are those that the run would take, with who has them now.
+	Locks    []Lock   `json:"locks,omitempty"`
+	Error    string   `json:"error,omitempty"`
+	Summary  Summary  `json:"summary"`
+	Warnings []string `json:"warnings,omitempty"`
 	// Expected is how long the steps take by the runs before, held against the RTO; null: there is nothing to go by.
 	Expected *objective.Ahead `json:"expected,omitempty"`
 	// LastRuns are the runs of this playbook before, newest first, for how long it takes.
 	LastRuns []LastRun `json:"last_runs,omitempty"`
+}
+
+// Lock is a lock that the run would take, in one of the places where it is kept.
+type Lock struct {
+	Name string `json:"name"`
+	In   string `json:"in"` // "this host", or the target
+	// Held says who has it; empty: nobody, or it could not be asked.
+	Run  string `json:"run,omitempty"`
+	Held string `json:"held,omitempty"`
+	Why  string `json:"why,omitempty"` // why it could not be asked
 }
 
 // LastRun is one run before.

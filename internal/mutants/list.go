@@ -52,7 +52,7 @@ var mutants = []mutant{
 	{"the name of a lock is not synced", "engine/journal/locks.go",
 		"if err := l.sync(dir); err != nil {", "if err := error(nil); err != nil {", "./engine/journal", "Lock"},
 	{"unlock does not look for an owner", "engine/journal/unlock.go",
-		"letGo, err := holdJournal(h)", "letGo, err := func() {}, error(nil)", "./engine/journal", "Unlock"},
+		"letGo, err := HoldRun(h)", "letGo, err := func() {}, error(nil)", "./engine/journal", "Unlock"},
 	{"a refused run gives up all its locks", "engine/journal/locks.go",
 		"return removeLocks(root, made[k])", "return removeLocks(root, append(made[k], names...))", "./engine/journal", "Refused"},
 	// The driver and the core.

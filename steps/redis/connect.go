@@ -102,6 +102,7 @@ type Conn struct {
 
 	mu    sync.Mutex
 	nodes map[string]*node // by the address at which they are reached
+	kept  []*lockbook      // of runs that have locks here
 }
 
 // line is how the servers of a target are spoken to, whichever they are.
@@ -118,6 +119,9 @@ type line struct {
 
 // Close ends the connections and waits for what was still under way on them.
 func (c *Conn) Close() error {
+	for _, b := range c.lockbooks() {
+		b.close()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var errs []error

@@ -80,7 +80,8 @@ type protocol struct {
 	slot            int // of the keys and the marker, in a cluster
 	keys            []string
 	mode            string
-	body            []any // ARGV from the eighth on
+	body            []any  // ARGV from the eighth on
+	fences          string // of locks that the run must still have; see [Conn.fences]
 }
 
 // newProtocol names the marker of the step. In a cluster its tag is that of the slot, so that it is found by
@@ -88,7 +89,7 @@ type protocol struct {
 func newProtocol(env *steps.Env, c *Conn, slot int, keys []string) protocol {
 	p := protocol{
 		marker: markerKey(tagOf(keys), env.Call.Token), pointer: markerKey(plainTag, env.Call.Token),
-		epoch: env.Call.Epoch, attempt: env.Call.Attempt, limit: maxKept, remember: c.remember, keys: keys, slot: slot,
+		epoch: env.Call.Epoch, attempt: env.Call.Attempt, limit: maxKept, remember: c.remember, keys: keys, slot: slot, fences: c.fences(),
 	}
 	if slot != noSlot {
 		p.marker = markerKey(slotTag(slot), env.Call.Token)
@@ -112,7 +113,7 @@ func (p protocol) run(ctx context.Context, c *pinned, sender string, distrust bo
 	if distrust {
 		flag = "1"
 	}
-	args = append(args, p.epoch, p.attempt, sender, p.seconds(), p.limit, flag, p.mode)
+	args = append(args, p.epoch, p.attempt, sender, p.seconds(), p.limit, flag+p.fences, p.mode)
 	v, err := c.call(ctx, "", append(args, p.body...)...)
 	if err != nil {
 		return mark{}, err

@@ -274,6 +274,8 @@ func (a *onceOnly) outcome(n *node, p protocol, m mark, distrust string) engine.
 	case "stale":
 		return engine.Outcome{Err: fmt.Sprintf("%s: another process has taken the run over (epoch %d, this one has %d); nothing was changed by this one",
 			where, m.epoch, p.epoch)}
+	case "unlocked":
+		return engine.Outcome{Err: where + ": a lock of this run is not its own any more; nothing was changed"}
 	case "absent":
 		return engine.Outcome{Err: where + ": it cannot be known whether the attempt before this one was carried out; nothing was sent now",
 			InDoubt: true, Effect: engine.EffectUnknown, Evidence: []string{"there is no marker " + p.marker, distrust}}

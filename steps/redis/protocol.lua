@@ -4,10 +4,11 @@
 -- KEYS: 1 the marker, 2 the key by which the marker is found when only the token is known (the same key
 --       when the marker has no hash tag of its own), then the keys of the step.
 -- ARGV: 1 epoch, 2 attempt, 3 sender, 4 seconds to keep the marker, 5 largest result to store in it,
---       6 "1" if an absent marker proves nothing, 7 "commands" or "script", 8.. the commands or the script.
+--       6 "1" if an absent marker proves nothing, else "0"; behind it " key run fence" of each lock that the run must
+--         still have, 7 "commands" or "script", 8.. the commands or the script.
 --
 -- The answer is {verdict, result, error, applied, epoch}. Verdicts: done, begun, stale, fenced, absent,
--- failed (nothing was changed, and no marker is left).
+-- failed (nothing was changed, and no marker is left), unlocked.
 local marker, pointer = KEYS[1], KEYS[2]
 local epoch, attempt, sender, limit = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[5])
 local rcall, rpcall = redis.call, redis.pcall
@@ -25,8 +26,13 @@ if state then
   -- be made again.
   if state == 'begun' and tried >= attempt then return {state, kept, failure, count, since} end
   if string.find(fence, '|' .. sender .. '|', 1, true) then return {'fenced', '', '', 0, since} end
-elseif ARGV[6] == '1' then
+elseif string.sub(ARGV[6], 1, 1) == '1' then
   return {'absent', '', '', 0, 0}
+end
+
+for key, run, turn in string.gmatch(ARGV[6], ' (%S+) (%S+) (%S+)') do
+  local now = rcall('HMGET', key, 'run', 'fence')
+  if now[1] ~= run or now[2] ~= turn then return {'unlocked', '', '', 0, 0} end
 end
 
 -- pack writes a reply as text that keeps its types; the other end is unpack in Go.

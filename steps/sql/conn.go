@@ -43,10 +43,16 @@ type Conn struct {
 	tables   map[string]tableFacts
 	leaks    map[string][]string
 	named    map[string]string // by database: which it is
+	kept     []*lockbook       // of runs that have locks here
 }
 
 // Close ends the connections.
-func (c *Conn) Close() error { return c.db.Close() }
+func (c *Conn) Close() error {
+	for _, b := range c.lockbooks() {
+		b.close()
+	}
+	return c.db.Close()
+}
 
 // Connect opens a target. Under [steps.ReadOnly] the connection refuses what is not known to read. Of several
 // servers each is opened when it is needed.

@@ -52,6 +52,11 @@ type dialect interface {
 	estimate(plan engine.Record) (int64, bool)
 	// markerTable is the statement that creates the table of markers under a quoted name.
 	markerTable(name string) string
+	// lockTable is the statement that creates the table of the locks of runs under a quoted name; empty: there can
+	// be none.
+	lockTable(name string) string
+	// shared stands behind a SELECT that keeps others from changing the row until the transaction ends.
+	shared() string
 	// current is the database that names without one belong to.
 	current(ctx context.Context, q queryer) (string, error)
 	// look finds out about tables.

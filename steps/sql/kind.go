@@ -30,17 +30,19 @@ func (*Kind) Define() engine.Kind {
 			"database that is written. Rows of tables come back with their types: decimals are exact, times are times, TIME is a duration, BIT an integer.",
 		Targets: []engine.TargetType{
 			{
-				Name:     typeMySQL,
-				Doc:      "A MySQL, MariaDB or TiDB server.",
-				Settings: oneOrSeveral(steps.Params[mysqlSettings]()),
-				Example:  `{mysql: {address: "127.0.0.1:3306", user: ops, password: "${{ secrets.DB_PASSWORD }}", database: numbering}}`,
+				Name:       typeMySQL,
+				Doc:        "A MySQL, MariaDB or TiDB server.",
+				KeepsLocks: true,
+				Settings:   oneOrSeveral(steps.Params[mysqlSettings]()),
+				Example:    `{mysql: {address: "127.0.0.1:3306", user: ops, password: "${{ secrets.DB_PASSWORD }}", database: numbering}}`,
 			},
 			{
 				Name: typePostgres,
 				Doc: "A PostgreSQL server. A step holds on to its session, so the address must not be one of a pooler that gives each transaction " +
 					"another session (pgbouncer with pool_mode = transaction): take its session pool, or the server itself.",
-				Settings: oneOrSeveral(steps.Params[postgresSettings]()),
-				Example:  `{postgres: {address: "127.0.0.1:5432", user: ops, password: "${{ secrets.DB_PASSWORD }}", database: ledger}}`,
+				KeepsLocks: true,
+				Settings:   oneOrSeveral(steps.Params[postgresSettings]()),
+				Example:    `{postgres: {address: "127.0.0.1:5432", user: ops, password: "${{ secrets.DB_PASSWORD }}", database: ledger}}`,
 			},
 			{
 				Name:     typeSQLite,

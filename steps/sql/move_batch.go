@@ -169,7 +169,10 @@ func (o *mover) transaction(ctx context.Context, places []place, to place, caref
 // change does what a batch commits.
 func (o *mover) change(ctx context.Context, places []place, to place, careful bool) (progress, string, error) {
 	next := o.at
-	var err error
+	err := o.s.c.fenced(ctx, o.s)
+	if err != nil {
+		return next, "", err
+	}
 	if careful {
 		if places, err = o.lockRows(ctx, places); err != nil {
 			return next, "", err

@@ -262,6 +262,17 @@ func (*mysqlDialect) markerTable(name string) string {
 ) ENGINE=InnoDB COMMENT='Handrail: which effects have happened'`
 }
 
+func (*mysqlDialect) lockTable(name string) string {
+	return "CREATE TABLE IF NOT EXISTS " + name + ` (
+  name VARCHAR(190) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL PRIMARY KEY COMMENT 'the lock',
+  fence BIGINT NOT NULL COMMENT 'how often it has changed hands',
+  run VARCHAR(190) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL COMMENT 'that has it; empty: it is free',
+  owner TEXT CHARACTER SET utf8mb4 NOT NULL COMMENT 'who drives the run, in JSON'
+) ENGINE=InnoDB COMMENT='Handrail: which run has which lock'`
+}
+
+func (*mysqlDialect) shared() string { return " LOCK IN SHARE MODE" }
+
 func (*mysqlDialect) own(text string) string { return text }
 func (*mysqlDialect) keepFirst() string      { return "" }
 

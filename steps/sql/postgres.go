@@ -198,6 +198,13 @@ func (*postgresDialect) estimate(plan engine.Record) (int64, bool) {
 	return n, err == nil
 }
 
+func (*postgresDialect) lockTable(name string) string {
+	return "CREATE TABLE IF NOT EXISTS " + name + ` (name text COLLATE "C" NOT NULL PRIMARY KEY, fence bigint NOT NULL, ` +
+		`run text COLLATE "C" NOT NULL, owner text NOT NULL)`
+}
+
+func (*postgresDialect) shared() string { return " FOR SHARE" }
+
 func (*postgresDialect) markerTable(name string) string {
 	return "CREATE TABLE IF NOT EXISTS " + name + ` (token text COLLATE "C" NOT NULL PRIMARY KEY, epoch bigint NOT NULL, ` +
 		"state text NOT NULL, result text, at timestamp(6) NOT NULL)"

@@ -78,6 +78,9 @@ func (p *protocol) run(ctx context.Context) engine.Outcome {
 	if _, err := p.s.exec(ctx, "begin a transaction", p.c.d.begin()); err != nil {
 		return failure(err)
 	}
+	if err := p.c.fenced(ctx, p.s); err != nil {
+		return p.abort(ctx, err)
+	}
 	if p.mark != nil {
 		if o, ended := p.open(ctx); ended {
 			return o

@@ -68,6 +68,10 @@ func (sqliteDialect) quote(name string) string {
 	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
 }
 
+// A file on one machine keeps no locks between machines.
+func (sqliteDialect) lockTable(string) string { return "" }
+func (sqliteDialect) shared() string          { return "" }
+
 func (sqliteDialect) markerTable(name string) string {
 	return "CREATE TABLE IF NOT EXISTS " + name +
 		" (token TEXT NOT NULL PRIMARY KEY, epoch INTEGER NOT NULL, state TEXT NOT NULL, result TEXT, at TEXT NOT NULL) WITHOUT ROWID"

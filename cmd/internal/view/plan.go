@@ -41,6 +41,9 @@ func PlanText(w io.Writer, p *preview.Plan) error {
 		}
 		planStep(&b, s)
 	}
+	for _, l := range p.Locks {
+		b.WriteString(lockLine(l))
+	}
 	for _, warning := range p.Warnings {
 		b.WriteString("warning: " + warning + "\n")
 	}
@@ -61,6 +64,17 @@ func PlanText(w io.Writer, p *preview.Plan) error {
 	b.WriteString("\n" + summaryLine(p) + "\n")
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// lockLine says who has a lock that the run would take.
+func lockLine(l preview.Lock) string {
+	switch {
+	case l.Why != "":
+		return fmt.Sprintf("warning: who has the lock %s in %s could not be asked: %s\n", printable(l.Name), l.In, printable(l.Why))
+	case l.Held != "":
+		return fmt.Sprintf("warning: a run would have to wait: %s\n", printable(l.Held))
+	}
+	return fmt.Sprintf("lock %s: free in %s\n", printable(l.Name), l.In)
 }
 
 // expectedLines hold the times of the runs before against the RTO.
