@@ -85,10 +85,13 @@ func each(ctx context.Context, env *steps.Env, nodes []placed, f func(context.Co
 		g.notes = slices.Clone(list)
 	}
 	out := make([]engine.Outcome, len(nodes))
+	parts := make([]*steps.Env, len(nodes))
+	for i, n := range nodes { // all of them BEFORE the first begins, which notes something in what they are made of
+		parts[i] = env.Part(ofNode(env.Call.Seen, n.address, "seen"), ofNode(env.Call.Note, n.address, "note"), voice{g, n.address})
+	}
 	var all sync.WaitGroup
 	for i, n := range nodes {
-		part := env.Part(ofNode(env.Call.Seen, n.address, "seen"), ofNode(env.Call.Note, n.address, "note"), voice{g, n.address})
-		all.Go(func() { out[i] = f(ctx, part, n) })
+		all.Go(func() { out[i] = f(ctx, parts[i], n) })
 	}
 	all.Wait()
 	return together(nodes, out)
