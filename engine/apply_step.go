@@ -46,7 +46,11 @@ func (r *Run) applyToStep(path string, s Stamped) error {
 	case Settled:
 		return r.applySettled(n, e)
 	case ApprovalAsked:
-		n.attemptState().ask = &e
+		a := n.attemptState()
+		a.ask, a.askedAt = &e, r.lived
+		if !e.Expires.IsZero() {
+			a.life = e.Expires.Sub(s.At)
+		}
 		r.advance(n, phasePerson)
 	case ApprovalGiven:
 		return r.applyApproval(n, e)

@@ -62,6 +62,9 @@ type (
 		Message string
 		Digest  string
 		Expires time.Time
+		// LeftThen is how much of its time the approval had left then, when the last event was; see [AskPerson.Left].
+		LeftThen time.Duration
+		Then     time.Time
 	}
 	// CheckMemory asks the targets whether they still remember the effects of these finished steps;
 	// answered by MemoryChecked.

@@ -50,6 +50,8 @@ type (
 	CancelAsked struct {
 		By   Person `json:"by"`
 		Undo bool   `json:"undo,omitempty"`
+		// Request is the name of the request that the event comes from; empty: it was not laid into the inbox.
+		Request string `json:"request,omitempty"`
 	}
 	// PhaseEntered says that the run goes from its steps to undoing them, or to its `always`.
 	PhaseEntered struct {
@@ -170,6 +172,7 @@ type (
 		As      Resolution `json:"as"`
 		By      Person     `json:"by"`
 		Because string     `json:"because"`
+		Request string     `json:"request,omitempty"` // see CancelAsked
 	}
 	// ApprovalAsked says that a person is waited for.
 	ApprovalAsked struct {
@@ -182,9 +185,10 @@ type (
 	}
 	// ApprovalGiven is a yes to the digest that was asked about.
 	ApprovalGiven struct {
-		Step   string `json:"step"`
-		Digest string `json:"digest"`
-		By     Person `json:"by"`
+		Step    string `json:"step"`
+		Digest  string `json:"digest"`
+		By      Person `json:"by"`
+		Request string `json:"request,omitempty"` // see CancelAsked
 	}
 	// ApprovalRefused is a no, or the end of the time to answer.
 	ApprovalRefused struct {
@@ -192,6 +196,7 @@ type (
 		By      Person `json:"by"`
 		Because string `json:"because"`
 		Expired bool   `json:"expired,omitempty"`
+		Request string `json:"request,omitempty"` // see CancelAsked
 	}
 	// AskedAgain records that a finished reading step was asked again on resume: a verify, whose proof
 	// may no longer hold, or a sensitive step, whose result is not stored.

@@ -104,6 +104,8 @@ type attempt struct {
 	maybe   bool // an attempt before this one may have left an effect
 	pause   time.Duration
 	ask     *ApprovalAsked
+	askedAt time.Duration // what Run.lived was then
+	life    time.Duration // how long the approval may be waited for
 }
 
 // said is what a node leaves for people to read. Most successful steps leave nothing.

@@ -39,10 +39,12 @@ func (r *Run) Reject(step string, by Person, because string) (Event, error) {
 // pendingApproval finds the approval that is waited for; an empty step means the only one.
 func (r *Run) pendingApproval(step string, now time.Time) (*ApprovalAsked, error) {
 	var found []*ApprovalAsked
+	var left time.Duration
 	for _, path := range sortedPaths(r.nodes) {
 		n := r.nodes[path]
 		if n.phase == phasePerson && n.att != nil && n.att.ask != nil && (step == "" || step == path) {
 			found = append(found, n.att.ask)
+			left = AskPerson{LeftThen: r.leftOf(n), Then: r.heard}.Left(now)
 		}
 	}
 	switch {
@@ -52,7 +54,7 @@ func (r *Run) pendingApproval(step string, now time.Time) (*ApprovalAsked, error
 		return nil, impossible("step %s of run %s does not wait for an approval", step, r.ID())
 	case len(found) > 1:
 		return nil, impossible("steps %s and %s wait for an approval; name one", found[0].Step, found[1].Step)
-	case !found[0].Expires.IsZero() && now.After(found[0].Expires):
+	case !found[0].Expires.IsZero() && !now.IsZero() && left < 0:
 		return nil, impossible("the approval of step %s expired at %s; resume the run to have it asked anew",
 			found[0].Step, found[0].Expires.Format(time.RFC3339))
 	}

@@ -27,6 +27,8 @@ type Run struct {
 	err      string
 	finished time.Time
 	reason   string
+	heard    time.Time     // when the last event was
+	lived    time.Duration // the time between the events so far; where the clock was set back, none
 
 	nodes    map[string]*node
 	ids      map[*Playbook]map[string]bool // of the steps of each playbook; made where it is asked for
@@ -95,6 +97,7 @@ func impossible(format string, args ...any) error {
 // Apply takes note of an event. It evaluates nothing: what had to be decided is in the event. An
 // error means that the event cannot follow the ones before it; the run must not go on then.
 func (r *Run) Apply(s Stamped) error {
+	r.hearTime(s.At)
 	r.unsynced = max(r.unsynced, weightOf(s.Event, r))
 	if r.start == nil {
 		e, ok := s.Event.(RunStarted)

@@ -54,7 +54,7 @@ func (s *session) driveWith(ctx context.Context) (engine.RunState, error) {
 	}
 	events, executor := withCrashPoints(s.journal, s.executor)
 	d := &local.Driver{
-		Run: s.run, Journal: events, Executor: executor, Clock: local.SystemClock(), Random: rand.Float64,
+		Run: s.run, Journal: events, Executor: executor, Clock: s.app.clock(), Random: rand.Float64,
 		Requests: requests, Signals: signals, Observe: s.observe, Mask: s.app.masker.Text, MaskEnd: s.app.masker.End, Logs: s.log,
 	}
 	if s.shared != nil {
@@ -92,6 +92,7 @@ func (s *session) stopper(to chan<- local.Signal) func() {
 func (s *session) observe(n local.Notice) {
 	switch {
 	case n.Event != nil:
+		s.hearTime(n.Event.At)
 		s.progress.Event(*n.Event)
 		if s.pace != nil {
 			s.pace.Hear(*n.Event)

@@ -23,6 +23,7 @@ type ground struct {
 	dir     string
 	targets map[string]map[string]engine.Record
 	signals chan os.Signal
+	now     func() time.Time // nil: the clock of the machine
 }
 
 func newGround(t *testing.T) *ground {
@@ -79,9 +80,13 @@ func (g *ground) handrail(args ...string) said {
 		}
 		return "", false
 	}
+	now := g.now
+	if now == nil {
+		now = time.Now
+	}
 	var out, errs bytes.Buffer
 	code := run(g.t.Context(), append([]string{"-C", g.dir}, args...), surroundings{stdin: strings.NewReader(""),
-		stdout: &out, stderr: &errs, env: env, signals: g.signals, now: time.Now, random: rand.Reader})
+		stdout: &out, stderr: &errs, env: env, signals: g.signals, now: now, random: rand.Reader})
 	s := said{g, code, out.String(), errs.String()}
 	s.isForPeople()
 	return s

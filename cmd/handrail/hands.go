@@ -19,6 +19,14 @@ const answerPatience = 10 * time.Second
 
 // eventOf makes the event that a request asks for, if it can follow what has happened in the run.
 func eventOf(r journal.Request, run *engine.Run, now time.Time) (engine.Event, error) {
+	e, err := answerTo(r, run, now)
+	if err != nil {
+		return nil, err
+	}
+	return r.From(e), nil
+}
+
+func answerTo(r journal.Request, run *engine.Run, now time.Time) (engine.Event, error) {
 	switch r.Ask {
 	case journal.AskApprove:
 		e, err := run.Approve(r.Step, r.By, now)

@@ -33,6 +33,7 @@ type session struct {
 	executor  *steps.Executor
 	shared    *sharedLocks // nil: the locks are this host's alone
 	early     []engine.Stamped
+	heard     time.Time // when the last event was
 	pace      *objective.Pace // nil: the playbook promises nothing
 	paced     time.Time       // when it was last looked at
 }
@@ -40,6 +41,7 @@ type session struct {
 // record applies an event and makes it durable.
 func (s *session) record(e engine.Event) error {
 	stamped := engine.Stamped{At: s.app.now().UTC(), Event: e}
+	s.hearTime(stamped.At)
 	if err := s.run.Apply(stamped); err != nil {
 		return err
 	}
@@ -233,6 +235,7 @@ func (a *app) takeOverWith(id string, give func(*loaded, journal.Pinned) (engine
 		return nil, replayFault(store, id, err)
 	}
 	s.run.Synced()
+	s.heard = s.run.Heard()
 	if torn := s.journal.Repaired(); torn != nil {
 		if err := s.record(*torn); err != nil {
 			return nil, err

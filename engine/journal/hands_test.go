@@ -87,6 +87,47 @@ func TestARequestKnowsItsEvent(t *testing.T) {
 	}
 }
 
+// TestARequestKnowsItsEventWhateverTheClockSays: the clock was set back between the request and its event, and the owner died
+// before it could take the request away. Taken up again, an old word would be said of a later attempt.
+func TestARequestKnowsItsEventWhateverTheClockSays(t *testing.T) {
+	for _, r := range []Request{
+		{Ask: AskResolve, Step: "a", As: engine.ResolvedNotDone, By: tester, At: noon, Name: "1.json"},
+		{Ask: AskApprove, Step: "a", By: tester, At: noon, Name: "1.json"},
+		{Ask: AskReject, Step: "a", By: tester, At: noon, Name: "1.json"},
+		{Ask: AskCancel, By: tester, At: noon, Name: "1.json"},
+	} {
+		var e engine.Event
+		switch r.Ask {
+		case AskResolve:
+			e = engine.StepResolved{Step: "a", As: engine.ResolvedNotDone, By: tester}
+		case AskApprove:
+			e = engine.ApprovalGiven{Step: "a", By: tester}
+		case AskReject:
+			e = engine.ApprovalRefused{Step: "a", By: tester}
+		case AskCancel:
+			e = engine.CancelAsked{By: tester}
+		}
+		for _, at := range []time.Time{noon.Add(-time.Hour), noon.Add(time.Hour)} {
+			b, err := engine.MarshalEvent(engine.Stamped{At: at, Event: r.From(e)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := engine.UnmarshalEvent(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !r.Recorded(s) {
+				t.Errorf("%s: its own event at %s", r.Ask, at)
+			}
+			same := r
+			same.Name = "2.json"
+			if same.Recorded(s) {
+				t.Errorf("%s: the event of another request by the same hand", r.Ask)
+			}
+		}
+	}
+}
+
 func lockFolders(t *testing.T) []LockFolder {
 	dir := t.TempDir()
 	return []LockFolder{{Path: filepath.Join(dir, "shared"), Shared: true}, {Path: filepath.Join(dir, "own")}}

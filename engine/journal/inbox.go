@@ -43,7 +43,13 @@ type Request struct {
 
 // Recorded tells whether an event is what became of the request. A process that died between its
 // durable event and the removal of the request leaves both.
+//
+// The event names its request. One of an older version does not; it is told by who asked for what, and by the
+// clock, which may have been set back in between.
 func (r Request) Recorded(s engine.Stamped) bool {
+	if name := requestOf(s.Event); name != "" {
+		return name == r.Name
+	}
 	if s.At.Before(r.At) {
 		return false
 	}
@@ -58,6 +64,39 @@ func (r Request) Recorded(s engine.Stamped) bool {
 		return r.Ask == AskCancel && e.By == r.By && r.Undo == e.Undo
 	}
 	return false
+}
+
+func requestOf(e engine.Event) string {
+	switch e := e.(type) {
+	case engine.ApprovalGiven:
+		return e.Request
+	case engine.ApprovalRefused:
+		return e.Request
+	case engine.StepResolved:
+		return e.Request
+	case engine.CancelAsked:
+		return e.Request
+	}
+	return ""
+}
+
+// From says in an event that it comes from this request.
+func (r Request) From(e engine.Event) engine.Event {
+	switch e := e.(type) {
+	case engine.ApprovalGiven:
+		e.Request = r.Name
+		return e
+	case engine.ApprovalRefused:
+		e.Request = r.Name
+		return e
+	case engine.StepResolved:
+		e.Request = r.Name
+		return e
+	case engine.CancelAsked:
+		e.Request = r.Name
+		return e
+	}
+	return e
 }
 
 // Put lays a request into the inbox. It is on the medium when Put returns.

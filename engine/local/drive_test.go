@@ -282,6 +282,57 @@ func TestAnApprovalExpires(t *testing.T) {
 	}
 }
 
+// TestAnApprovalLivesByTheEvents: the clock was set back while nobody had the run in hand. What time the approval had
+// used before is used.
+func TestAnApprovalLivesByTheEvents(t *testing.T) {
+	noon := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	s := step("sure", engine.ClassPerson)
+	s.Params = engine.Template{Literal: engine.Record{"message": "?", "expires": 30 * time.Minute}}
+	for _, c := range []struct {
+		resumed, later time.Time
+		expired        bool
+	}{
+		{noon.Add(20 * time.Minute), noon.Add(29 * time.Minute), false},
+		{noon.Add(20 * time.Minute), noon.Add(31 * time.Minute), true},
+		{noon.Add(20 * time.Minute), noon.Add(-24 * time.Hour), false}, // nothing is known of the time in between
+		{noon.Add(31 * time.Minute), noon.Add(-24 * time.Hour), true},
+		{noon.Add(10 * 365 * 24 * time.Hour), noon, true},
+		{noon.Add(-time.Hour), noon.Add(-31 * time.Minute), false},
+		{noon.Add(-time.Hour), noon.Add(-29 * time.Minute), true}, // by the clock it would have a whole hour left
+	} {
+		run := engine.NewRun(&engine.Playbook{Name: "p", Steps: []*engine.Step{s}}, engine.Given{})
+		apply := func(at time.Time, e engine.Event) {
+			t.Helper()
+			if err := run.Apply(engine.Stamped{At: at, Event: e}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		apply(noon, engine.RunStarted{Run: "r", Playbook: "p", Started: noon})
+		for asked := false; !asked; {
+			for _, e := range run.Next().Events {
+				if a, ok := e.(engine.ApprovalAsked); ok {
+					a.Expires, e, asked = noon.Add(a.For), nil, true
+					apply(noon, a)
+				}
+				if e != nil {
+					apply(noon, e)
+				}
+			}
+		}
+		apply(noon, engine.RunPaused{State: engine.Waiting})
+		apply(c.resumed, engine.Repaired{})
+		if _, err := run.Approve("sure", engine.Person{}, c.later); (err != nil) != c.expired {
+			t.Errorf("seen at %s, approved at %s: %v", c.resumed, c.later, err)
+		}
+		apply(c.resumed, engine.RunResumed{Epoch: 1})
+		for _, command := range run.Next().Commands {
+			if ask, ok := command.(engine.AskPerson); !ok || (ask.Left(c.later) < 0) != c.expired {
+				t.Errorf("seen at %s, asked at %s: %+v", c.resumed, c.later, command)
+			}
+		}
+	}
+}
+
 func TestAGigabyteOfOutputStaysOutOfMemoryAndSecretsOutOfTheJournal(t *testing.T) {
 	d := &diary{}
 	var logged counter

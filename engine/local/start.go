@@ -139,7 +139,7 @@ func (l *loop) askPerson(ctx context.Context, c engine.AskPerson) eventsOf {
 		}
 		return answered(l.Person(ctx, c))
 	}
-	left := c.Expires.Sub(l.Clock.Now())
+	left := c.Left(l.Clock.Now())
 	if left <= 0 {
 		return expired
 	}
