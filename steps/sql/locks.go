@@ -39,6 +39,9 @@ type lockbook struct {
 
 // Locks opens the locks of the target.
 func (*Kind) Locks(conn io.Closer, owner steps.LockOwner) (steps.Locks, error) {
+	if _, several := conn.(*group); several {
+		return nil, errors.New("locks are kept on one server, and this target has several addresses: name one of them as a target of its own")
+	}
 	c, ok := conn.(*Conn)
 	if !ok {
 		return nil, errors.New("the connection is not one to a database")
