@@ -1,0 +1,73 @@
+package playbooks_test
+
+import (
+	"context"
+	"crypto/rand"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/handrail-dev/handrail/engine"
+	"github.com/handrail-dev/handrail/steps"
+	"github.com/handrail-dev/handrail/steps/steptest/servers"
+)
+
+// mongosh stands in for the shell of MongoDB: it keeps in files what was initiated and added, and as the real one
+// fails when that is asked for a second time.
+const mongosh = `#!/bin/sh
+echo "$SET $SHARD $DOCUMENTS" >> /calls
+case "$5" in
+*rs.initiate*) if [ -e /set ]; then echo "already ${SET%%/*}"; else touch /set; echo "initiated ${SET%%/*}"; fi ;;
+*hello*) [ -e /set ] && echo "primary $3" ;;
+*addShard*) if grep -qx "$SHARD" /shards 2>/dev/null; then echo "already ${SHARD%%/*}"; else echo "$SHARD" >> /shards; echo "added ${SHARD%%/*}"; fi ;;
+*bulkWrite*) [ -s /shards ] || exit 1; echo "$DOCUMENTS" > /documents; echo "seeded $DATABASE.$COLLECTION" ;;
+*collStats*) if [ -e /skewed ]; then echo '[{"shard":"shard1","count":1000},{"shard":"shard2","count":0}]'
+  else echo '[{"shard":"shard1","count":492},{"shard":"shard2","count":508}]'; fi ;;
+*) exit 64 ;;
+esac
+`
+
+func TestMongoShardingIsSetUpOnce(t *testing.T) {
+	servers.Compose(t)
+	folder := filepath.Join(t.TempDir(), "hr-mongo-"+strings.ToLower(rand.Text()[:10]))
+	name := filepath.Base(folder)
+	hosts := []string{name + "-config", name + "-one", name + "-two", name + "-router"}
+	text := "services:\n"
+	for i, host := range hosts {
+		text += "  s" + string(rune('0'+i)) + ": {image: \"" + servers.Image + "\", container_name: " + host + ", command: [sleep, \"600\"], stop_signal: KILL}\n"
+	}
+	file := filepath.Join(folder, "compose.yaml")
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	put(t, file, []byte(text))
+	t.Cleanup(func() { composeOf(t, context.Background(), file, "down") })
+	composeOf(t, t.Context(), file, "up", "-d")
+	target := steps.Target{Name: "engine", Type: "docker", Settings: servers.Docker(t)}
+	host, _ := engine.Reveal(target.Settings["host"])
+	for _, h := range hosts {
+		rabbit{t, host, h}.put("/bin/mongosh", mongosh, 0o755)
+	}
+	given := map[string]any{"compose": file, "config": "config_server/" + hosts[0] + ":27017",
+		"shards": []any{"shard1/" + hosts[1] + ":27018", "shard2/" + hosts[2] + ":27019"}, "router": hosts[3] + ":27020"}
+	w := open(t, "mongo-sharding-init", target)
+	w.plan(given)
+	w.ends(w.run(given), engine.RunOK)
+	calls := func(h string) string {
+		out, err := docker(t.Context(), host, "exec", h, "cat", "/calls")
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return out
+	}
+	if got, want := strings.Join(strings.Fields(calls(hosts[3])), " "), "shard1/"+hosts[1]+":27018 shard2/"+hosts[2]+":27019 1000"; got != want {
+		t.Errorf("the router was called with %s, want %s", got, want)
+	}
+	// A second run: all is there, and nothing fails.
+	again := w.run(given)
+	w.ends(again, engine.RunOK)
+	// Documents of one shard only are no sharding.
+	rabbit{t, host, hosts[3]}.put("/skewed", "", 0o644)
+	w.ends(w.run(given), engine.RunFailed)
+}
