@@ -55,6 +55,17 @@ var mutants = []mutant{
 		"letGo, err := HoldRun(h)", "letGo, err := func() {}, error(nil)", "./engine/journal", "Unlock"},
 	{"a refused run gives up all its locks", "engine/journal/locks.go",
 		"return removeLocks(root, made[k])", "return removeLocks(root, append(made[k], names...))", "./engine/journal", "Refused"},
+	{"an effect begins without the run's lock", "engine/local/start.go",
+		"if l.Holds != nil && hasEffect(c) {", "if false {", "./engine/local", "HasNoLock"},
+	{"a transaction does not look at the run's lock", "steps/sql/protocol.go",
+		"if err := p.c.fenced(ctx, p.s); err != nil {", "if err := error(nil); err != nil {", "./steps/sql", "LockIsAnothers"},
+	{"a script does not look at the run's lock", "steps/redis/marker.go",
+		"flag+p.fences", "flag", "./steps/redis", "LockIsAnothers"},
+	// What a clock that is set back does.
+	{"a request is told by the clock", "engine/journal/inbox.go",
+		"if name := requestOf(s.Event); name != \"\" {", "if name := \"\"; name != \"\" {", "./engine/journal", "RequestKnows"},
+	{"an approval lives by the clock alone", "engine/lived.go",
+		"r.lived += at.Sub(r.heard)", "r.lived += 0", "./engine/local", "ByTheEvents"},
 	// The driver and the core.
 	{"an effect begins BEFORE its intent is durable", "engine/local/drive.go",
 		"if err := l.flush(ready.Sync); err != nil {", "if err := l.flush(false); err != nil {", "./engine/local ./engine/journal", "Durable|Failed|Power"},
