@@ -32,8 +32,11 @@ func (r *Run) applyResumed(e RunResumed) error {
 	if r.top != r.main {
 		r.requeue(r.top)
 	}
+	unsettled := r.unsettled()
 	for _, n := range r.done {
-		r.askAgain(n)
+		if unsettled == nil || n.disproved || n.below(unsettled) {
+			r.askAgain(n)
+		}
 	}
 	r.recheck, r.checked, r.checking = true, false, false
 	return nil
@@ -128,6 +131,25 @@ func (r *Run) requeue(n *node) {
 	case phaseEntering, phaseAsking, phasePreparing, phaseReady, phaseAgain, phaseRetrying, phaseSettling, phasePerson, phaseYielding, phaseClosed:
 	}
 	r.enqueue(n)
+}
+
+// unsettled is a group under way that takes back for a while, on purpose, what was proved before it.
+func (r *Run) unsettled() *node {
+	for _, n := range r.nodes {
+		if n.def != nil && n.def.Unsettles && n.phase == phaseOpen && !n.clean {
+			return n
+		}
+	}
+	return nil
+}
+
+func (n *node) below(group *node) bool {
+	for at := n; at != nil; at = at.parent {
+		if at == group {
+			return true
+		}
+	}
+	return false
 }
 
 // askAgain takes finished proofs, and sensitive results that somebody will read, back into question.

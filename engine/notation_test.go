@@ -170,6 +170,8 @@ func parseOption(t *testing.T, s *Step, opt string) {
 		s.Operation.Prepares = true
 	case "resumes":
 		s.Operation.Resumes = true
+	case "unsettles":
+		s.Unsettles = true
 	case "unread": // no expression reads its result
 		s.Kept = false
 	case "grades":

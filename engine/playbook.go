@@ -126,6 +126,8 @@ type Step struct {
 	OnError OnError
 	Undo    []*Step
 	Always  []*Step // of a group
+	// Unsettles: while the group is under way, what was proved before it does not hold, and is not asked again.
+	Unsettles bool
 	// Kept: some expression reads the step's result, so the core keeps it.
 	Kept bool
 }

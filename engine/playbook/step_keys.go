@@ -55,6 +55,7 @@ var stepKeyTable = []stepKey{
 	{"on_error", "What a failure does to the run: stop, continue or undo.", formAct | formGroup | formNested},
 	{"undo", "Steps that take the effect back.", formAct | formGroup | formNested},
 	{"always", "Steps that are done at the end of the group, whatever has happened in it.", formGroup},
+	{"unsettles", "While the group is under way, what was proved before it does not hold, on purpose; a resume does not ask it again then.", formGroup},
 	{"sensitive", "The result is shown and recorded nowhere.", formAct | formNested},
 	{"block", "Steps, one after the other.", formGroup},
 	{"parallel", "Steps, side by side.", formGroup},
@@ -87,6 +88,7 @@ func (l *loader) stepKeys(f fields, s *engine.Step, is form) {
 	}
 	s.Timeout = l.duration(f.get("timeout"), "timeout")
 	s.Wipes = l.boolean(f.get("wipes"), "wipes")
+	s.Unsettles = l.boolean(f.get("unsettles"), "unsettles")
 	s.Sensitive = l.boolean(f.get("sensitive"), "sensitive") || l.outer != nil && l.outer.sensitive
 	if n := f.get("retry"); n != nil {
 		s.Retry = l.retry(n)
