@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	apicontainer "github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
@@ -158,6 +159,9 @@ func (op networking) make(ctx context.Context, c *connection, env *steps.Env) en
 	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterwards)
 	defer cancel()
 	n, found, err := settled(after, cause, func(ctx context.Context) (network.Inspect, bool, error) { return c.findNetwork(ctx, op.Network) })
+	if err == nil && !found && cause != nil && env.Again {
+		n, found, err = op.underWay(after, c)
+	}
 	switch ours := n.Labels[labelToken] == env.Call.Token; {
 	case err == nil && found && ours:
 		if err := op.other(n); err != nil {
@@ -168,6 +172,26 @@ func (op networking) make(ctx context.Context, c *connection, env *steps.Env) en
 		return engine.Failure(fmt.Errorf("network %s was made at the same time by somebody else: %s", op.Network, madeBy(n.Labels)))
 	}
 	return lostOrRefused(cause, err, "network "+op.Network+" is not there AFTER it was made")
+}
+
+// stillMaking is how long the engine may be busy with a network for an attempt that was cut off.
+const stillMaking = 10 * time.Second
+
+// underWay waits for what the attempt before this one has asked for. The engine goes on when its client is killed, and holds the
+// subnet before the network can be seen: a second request is refused then, because the subnets overlap.
+func (op networking) underWay(ctx context.Context, c *connection) (n network.Inspect, found bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, stillMaking)
+	defer cancel()
+	for {
+		if n, found, err = c.findNetwork(ctx, op.Network); err != nil || found {
+			return n, found, err
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return n, false, nil
+		}
+	}
 }
 
 func (op networking) remove(ctx context.Context, c *connection, n network.Inspect) engine.Outcome {
