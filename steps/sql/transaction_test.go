@@ -313,6 +313,21 @@ func TestAnOlderEngineChangesNothing(t *testing.T) {
 	})
 }
 
+// TestAMarkerOfANewerTurnIsNotWrittenOver: the row becomes a newer engine's between the first statement and the
+// last. The step itself makes it so, since nobody else can while the transaction holds the row.
+func TestAMarkerOfANewerTurnIsNotWrittenOver(t *testing.T) {
+	grounds(t, func(t *testing.T, g ground) {
+		g.stock(t)
+		s := g.step(t, "transaction", engine.Record{"transaction": engine.List{
+			exec("UPDATE stock SET n = n + 1 WHERE id = 1"), exec("UPDATE handrail_markers SET epoch = epoch + 5"),
+		}})
+		failed(t, s.do(), engine.EffectNone, "taken over by another engine")
+		if g.n(t, 1) != "10" {
+			t.Errorf("n is %s", g.n(t, 1))
+		}
+	})
+}
+
 func TestAResultThatIsSensitiveIsNotStored(t *testing.T) {
 	g := mysqlGround(t)
 	g.stock(t)
