@@ -22,7 +22,7 @@ func Kinds() []steps.Kind {
 	containers := docker.New()
 	return []steps.Kind{
 		containers,
-		sql.New(),
+		sql.New(containers),
 		redis.New(),
 		wait.New(),
 		verify.New(),

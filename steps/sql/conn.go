@@ -36,6 +36,7 @@ type Conn struct {
 	address  string  // as the settings have it; of SQLite the file
 	group    *group  // that it belongs to; nil: it is the whole target
 	member   *member // which of them it is
+	programs programPlace
 
 	mu       sync.Mutex
 	database string            // what names without one belong to
@@ -51,20 +52,20 @@ func (c *Conn) Close() error {
 	for _, b := range c.lockbooks() {
 		b.close()
 	}
-	return c.db.Close()
+	return errors.Join(c.programs.close(), c.db.Close())
 }
 
 // Connect opens a target. Under [steps.ReadOnly] the connection refuses what is not known to read. Of several
 // servers each is opened when it is needed.
-func (*Kind) Connect(ctx context.Context, target steps.Target, access steps.Access) (io.Closer, error) {
+func (k *Kind) Connect(ctx context.Context, target steps.Target, access steps.Access) (io.Closer, error) {
 	addresses, err := severalOf(target)
 	if err != nil {
 		return nil, fmt.Errorf("settings of target %s: %w", target.Name, err)
 	}
 	if len(addresses) > 0 {
-		return newGroup(target, addresses, access), nil
+		return k.newGroup(target, addresses, access), nil
 	}
-	c, err := connect(ctx, target, access)
+	c, err := k.connect(ctx, target, access)
 	if err != nil {
 		return nil, err
 	}
@@ -72,8 +73,8 @@ func (*Kind) Connect(ctx context.Context, target steps.Target, access steps.Acce
 }
 
 // connect opens one server.
-func connect(ctx context.Context, target steps.Target, access steps.Access) (*Conn, error) {
-	c := &Conn{name: target.Name, access: access, patience: patience,
+func (k *Kind) connect(ctx context.Context, target steps.Target, access steps.Access) (*Conn, error) {
+	c := &Conn{name: target.Name, access: access, patience: patience, programs: programPlace{containers: k.containers, access: access},
 		marked: map[string]string{}, tables: map[string]tableFacts{}, leaks: map[string][]string{}, named: map[string]string{}}
 	var made driver.Connector
 	var err error

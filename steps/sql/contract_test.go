@@ -16,7 +16,6 @@ import (
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
-	"github.com/handrail-dev/handrail/steps/sql"
 	"github.com/handrail-dev/handrail/steps/steptest"
 	"github.com/handrail-dev/handrail/steps/steptest/servers"
 )
@@ -240,7 +239,7 @@ func TestContract(t *testing.T) {
 			b, _ := os.ReadFile(filepath.Join(dir, "out.csv"))
 			return string(b)
 		}
-		steptest.Run(t, steptest.Suite{Kind: sql.New(), Target: g.target, Cases: append(dumps, []steptest.Case{
+		steptest.Run(t, steptest.Suite{Kind: newKind(), Target: g.target, Cases: append(dumps, []steptest.Case{
 			{Operation: "query", Params: set("query", "SELECT id, n FROM stock WHERE id IN (:ids)", engine.Record{"ids": engine.List{int64(1), int64(2)}}),
 				Setup: setup, Fingerprint: look, Bad: []steptest.Bad{
 					{Params: set("query", "UPDATE stock SET n = 1", nil), Path: "query"},
@@ -383,7 +382,7 @@ func dumpCases(t *testing.T, g ground, option string) []steptest.Case {
 
 // TestARestoreMustSayThatItWipes: it may take the markers of finished steps along.
 func TestARestoreMustSayThatItWipes(t *testing.T) {
-	op, _ := sql.New().Define().Operation("restore")
+	op, _ := newKind().Define().Operation("restore")
 	j := op.Judge(engine.Proposal{Params: restoreFrom("a.sql"), Target: "mysql"})
 	if len(j.Problems) != 1 || !strings.Contains(j.Problems[0].Message, "wipes: true") || j.Class != engine.ClassUnrepeatable || j.Risk != engine.RiskIrreversible {
 		t.Errorf("%+v", j)
@@ -392,7 +391,7 @@ func TestARestoreMustSayThatItWipes(t *testing.T) {
 		t.Errorf("%+v", j)
 	}
 	for _, name := range []string{"dump", "restore"} {
-		op, _ := sql.New().Define().Operation(name)
+		op, _ := newKind().Define().Operation(name)
 		j := op.Judge(engine.Proposal{Params: engine.Record{name: "a"}, Target: "sqlite", Wipes: true})
 		if len(j.Problems) != 1 || !strings.Contains(j.Problems[0].Message, "SQLite has no program") {
 			t.Errorf("%s of sqlite: %+v", name, j)

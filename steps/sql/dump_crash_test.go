@@ -25,6 +25,7 @@ const roleVariable = "HANDRAIL_TEST_SQL_ENGINE"
 type role struct {
 	Type      string // of the target
 	Settings  map[string]string
+	Programs  map[string]any // where the programs run, if not here
 	Operation string
 	Params    map[string]string
 	Dir       string
@@ -86,6 +87,9 @@ func playEngine(text string) {
 		settings[k] = v
 	}
 	settings["password"] = engine.NewSecret("DB_PASSWORD", h.Settings["password"])
+	if h.Programs != nil {
+		settings["programs"] = recordOf(h.Programs)
+	}
 	for k, v := range h.Params {
 		params[k] = v
 	}
@@ -116,6 +120,7 @@ func (g ground) killed(t *testing.T, r role) engine.Value {
 		r.Settings[k], _ = v.(string)
 	}
 	r.Settings["password"] = password
+	delete(r.Settings, "programs")
 	r.Note = filepath.Join(t.TempDir(), "note")
 	text, err := json.Marshal(r)
 	if err != nil {

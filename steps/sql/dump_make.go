@@ -38,6 +38,11 @@ func (d *dump) make(ctx context.Context, env *steps.Env, c *Conn, w *disk.Writer
 	if err != nil {
 		return m, err
 	}
+	if env.Again || env.Call.Attempt > 1 {
+		if err := c.programs.alone(ctx, p.runner, env.Call.Token, func(said string) { fmt.Fprintln(env.Output(), said) }); err != nil {
+			return m, err
+		}
+	}
 	for _, said := range p.warnings {
 		fmt.Fprintln(env.Output(), "handrail: "+said)
 	}
@@ -62,7 +67,8 @@ func (d *dump) make(ctx context.Context, env *steps.Env, c *Conn, w *disk.Writer
 // plan is what the dump was found to need.
 type plan struct {
 	d        dumper
-	tool     tool
+	runner   host.Runner
+	tool     tool // none in a dry-run, which starts nothing on other machines
 	server   version
 	order    order
 	stock    []stocked // what would be dumped
@@ -82,27 +88,38 @@ func (d *dump) plan(ctx context.Context, c *Conn) (plan, error) {
 	if p.server, err = p.d.serverVersion(ctx, c); err != nil {
 		return p, err
 	}
-	names := p.d.programs(p.server)
-	if d.Program != "" {
-		names = []string{d.Program}
-	}
-	fit := func(v version) bool { return !p.d.mustMatch() || !v.older(p.server) }
-	if p.tool, err = findTool(ctx, names, p.d.toolVersion, fit); err != nil {
-		return p, err
-	}
-	if p.tool.version.older(p.server) {
-		said := fmt.Sprintf("%s is version %s, older than the server (%s)", p.tool.name(), p.tool.version, p.server)
-		if p.d.mustMatch() {
-			return p, fmt.Errorf("%s, and cannot dump it; install the program of the server's version, or name it with `program`", said)
-		}
-		p.warnings = append(p.warnings, said+": it may not know all that the server has")
-	}
 	stock, err := p.d.stock(ctx, c, p.order)
 	if err != nil {
 		return p, err
 	}
 	p.stock = wantedOf(stock, p.order)
-	return p, missingFrom(stock, p.order, c.where)
+	if err := missingFrom(stock, p.order, c.where); err != nil {
+		return p, err
+	}
+	return p, d.find(ctx, c, &p)
+}
+
+// find looks for the program.
+func (d *dump) find(ctx context.Context, c *Conn, p *plan) (err error) {
+	if p.runner, err = c.programs.open(ctx); err != nil || c.programs.elsewhere() && c.access != steps.Full {
+		return err
+	}
+	names := p.d.programs(p.server)
+	if d.Program != "" {
+		names = []string{d.Program}
+	}
+	fit := func(v version) bool { return !p.d.mustMatch() || !v.older(p.server) }
+	if p.tool, err = findTool(ctx, p.runner, names, p.d.toolVersion, fit); err != nil {
+		return err
+	}
+	if p.tool.version.older(p.server) {
+		said := fmt.Sprintf("%s is version %s, older than the server (%s)", p.tool.name(), p.tool.version, p.server)
+		if p.d.mustMatch() {
+			return fmt.Errorf("%s, and cannot dump it; install the program of the server's version, or name it with `program`", said)
+		}
+		p.warnings = append(p.warnings, said+": it may not know all that the server has")
+	}
+	return nil
 }
 
 // flow takes in what the program writes: it counts, and passes it on to be packed.
@@ -159,7 +176,11 @@ func (d *dump) stream(ctx context.Context, env *steps.Env, c *Conn, p plan, to i
 	said := host.NewTail(tailBytes)
 	job.Stdout, job.Stderr = in, io.MultiWriter(env.Output(), said)
 	job.KillAfter, job.Token = endLimit, env.Call.Token
-	e, err := runner().Run(ctx, job)
+	e, err := p.runner.Run(ctx, c.programs.piped(job))
+	var lost *host.LostError
+	if errors.As(err, &lost) {
+		c.programs.abandoned(ctx, p.runner, env.Call.Token, func(said string) { fmt.Fprintln(env.Output(), said) })
+	}
 	err = errors.Join(d.ended(p, e, err, said.String()), packer.Close())
 	if err == nil {
 		err = complete(scan, p)
@@ -225,9 +246,9 @@ func (d *dump) ended(p plan, e host.Ended, err error, tail string) error {
 	return b
 }
 
-var aside = regexp.MustCompile(`^\S+: (detail|hint): `)
+var aside = regexp.MustCompile(`^(\S+: (detail|hint): |\s)`)
 
-// lastLine is the last thing that was said, not what was added to explain it.
+// lastLine is the last thing that was said, not what was added to explain it, or goes on with it.
 func lastLine(s string) string {
 	lines := strings.Split(strings.TrimSpace(s), "\n")
 	last := lines[len(lines)-1]

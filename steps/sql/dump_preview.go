@@ -58,6 +58,9 @@ func (d *dump) preview(ctx context.Context, c *Conn, path string, impact *engine
 	if p.tool.path != "" {
 		impact.Facts = append(impact.Facts, engine.Fact{Name: "program", Value: p.tool.said})
 	}
+	if c.programs.elsewhere() {
+		impact.Facts = append(impact.Facts, engine.Fact{Name: "program runs", Value: c.programs.String() + "; a dry-run starts nothing there, so its version is asked when the step runs"})
+	}
 	if p.server.text != "" {
 		impact.Facts = append(impact.Facts, engine.Fact{Name: "server", Value: p.server.String()})
 	}

@@ -64,10 +64,13 @@ func severalOf(target steps.Target) ([]string, error) {
 	if several && len(out) == 0 {
 		return nil, engine.Problem{Path: "addresses", Message: "there is no address in it"}
 	}
+	if programs, _ := target.Settings["programs"].(engine.Record); several && programs["address"] != nil {
+		return nil, engine.Problem{Path: "programs.address", Message: "there are several servers, and it would stand for each of them; leave it out, so that the program goes to the one that was chosen"}
+	}
 	return out, nil
 }
 
-func newGroup(target steps.Target, addresses []string, access steps.Access) *group {
+func (k *Kind) newGroup(target steps.Target, addresses []string, access steps.Access) *group {
 	g := &group{name: target.Name, where: target.Type + " " + strings.Join(addresses, ", ")}
 	for _, address := range addresses {
 		one := target
@@ -76,7 +79,7 @@ func newGroup(target steps.Target, addresses []string, access steps.Access) *gro
 		one.Settings["address"] = address
 		m := &member{address: address, turn: make(chan struct{}, 1)}
 		m.open = func(ctx context.Context) (*Conn, error) {
-			c, err := connect(ctx, one, access)
+			c, err := k.connect(ctx, one, access)
 			if err == nil {
 				c.group, c.member = g, m
 			}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
-	"github.com/handrail-dev/handrail/steps/sql"
 	"github.com/handrail-dev/handrail/steps/steptest/servers"
 )
 
@@ -79,7 +78,7 @@ func TestAMarkerThatIsAheadOfTheJournalStopsEverything(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := steps.Rememberer(sql.New()).Remembers(t.Context(), conn, []engine.Call{old.env.Call}); err == nil || !strings.Contains(err.Error(), "turn 5") {
+		if _, err := steps.Rememberer(newKind()).Remembers(t.Context(), conn, []engine.Call{old.env.Call}); err == nil || !strings.Contains(err.Error(), "turn 5") {
 			t.Errorf("asked whether it remembers, it says %v", err)
 		}
 	})

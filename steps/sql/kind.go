@@ -15,13 +15,13 @@ const (
 )
 
 // Kind is the step kind `sql`.
-type Kind struct{}
+type Kind struct{ containers Containers }
 
-// New makes the kind.
-func New() *Kind { return &Kind{} }
+// New makes the kind. Containers in which programs that dump run are reached by the kind that it is given.
+func New(containers Containers) *Kind { return &Kind{containers} }
 
 // Define declares the kind.
-func (*Kind) Define() engine.Kind {
+func (k *Kind) Define() engine.Kind {
 	return engine.Kind{
 		Name: "sql",
 		Doc: "Reads and changes databases. Values reach a statement as named arguments (`:name`, given under `args:`; a list " +
@@ -33,7 +33,7 @@ func (*Kind) Define() engine.Kind {
 				Name:       typeMySQL,
 				Doc:        "A MySQL, MariaDB or TiDB server.",
 				KeepsLocks: true,
-				Settings:   oneOrSeveral(steps.Params[mysqlSettings]()),
+				Settings:   oneOrSeveral(programsShape(steps.Params[mysqlSettings](), k.containers)),
 				Example:    `{mysql: {address: "127.0.0.1:3306", user: ops, password: "${{ secrets.DB_PASSWORD }}", database: numbering}}`,
 			},
 			{
@@ -41,7 +41,7 @@ func (*Kind) Define() engine.Kind {
 				Doc: "A PostgreSQL server. A step holds on to its session, so the address must not be one of a pooler that gives each transaction " +
 					"another session (pgbouncer with pool_mode = transaction): take its session pool, or the server itself.",
 				KeepsLocks: true,
-				Settings:   oneOrSeveral(steps.Params[postgresSettings]()),
+				Settings:   oneOrSeveral(programsShape(steps.Params[postgresSettings](), k.containers)),
 				Example:    `{postgres: {address: "127.0.0.1:5432", user: ops, password: "${{ secrets.DB_PASSWORD }}", database: ledger}}`,
 			},
 			{

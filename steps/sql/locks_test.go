@@ -8,7 +8,6 @@ import (
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
-	"github.com/handrail-dev/handrail/steps/sql"
 )
 
 // locked gives the step's connection the lock, for a run of a host.
@@ -18,7 +17,7 @@ func (s *step) locked(run, host string) steps.Locks {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	l, err := sql.New().Locks(c, steps.LockOwner{Run: run, Playbook: "p", User: "u", Host: host, PID: 7, State: "/state", Since: time.Now().UTC()})
+	l, err := newKind().Locks(c, steps.LockOwner{Run: run, Playbook: "p", User: "u", Host: host, PID: 7, State: "/state", Since: time.Now().UTC()})
 	if err != nil {
 		s.t.Fatal(err)
 	}

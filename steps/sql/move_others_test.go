@@ -8,7 +8,6 @@ import (
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
-	"github.com/handrail-dev/handrail/steps/sql"
 	"github.com/handrail-dev/handrail/steps/steptest"
 	"github.com/handrail-dev/handrail/steps/steptest/servers"
 )
@@ -162,7 +161,7 @@ func TestMoveRestsWhileAProbeSaysNo(t *testing.T) {
 		answers := []engine.Answer{{Asked: engine.No, Message: "the replica is 9 s behind"}, {Asked: engine.CouldNotAsk, Message: "nobody answers"}, {Asked: engine.Yes}}
 		asked := 0
 		s := g.step(t, "move", params)
-		s.env = steptest.EnvAsking(t, sql.New(), s.env.Call, g.target, steps.Full, s.rec, func(context.Context, engine.Question) engine.Answer {
+		s.env = steptest.EnvAsking(t, newKind(), s.env.Call, g.target, steps.Full, s.rec, func(context.Context, engine.Question) engine.Answer {
 			asked++
 			return answers[min(asked, len(answers))-1]
 		})
@@ -178,7 +177,7 @@ func TestMoveRestsWhileAProbeSaysNo(t *testing.T) {
 		g.fill(t, 100)
 		ctx, cancel := context.WithCancel(t.Context())
 		s = g.step(t, "move", params)
-		s.env = steptest.EnvAsking(t, sql.New(), s.env.Call, g.target, steps.Full, s.rec, func(context.Context, engine.Question) engine.Answer {
+		s.env = steptest.EnvAsking(t, newKind(), s.env.Call, g.target, steps.Full, s.rec, func(context.Context, engine.Question) engine.Answer {
 			cancel()
 			return answers[0]
 		})

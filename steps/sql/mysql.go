@@ -23,13 +23,14 @@ import (
 
 // mysqlSettings say where a server is.
 type mysqlSettings struct {
-	Address  string        `param:"address" doc:"host:port, or the path of a Unix socket; the port may be left out when it is 3306"`
-	Several  []string      `param:"addresses" doc:"the addresses of several servers with the same data, of which one takes writes: the one where read_only is off. Which that is is asked anew for each step"`
-	User     string        `param:"user" doc:"the user"`
-	Password engine.Secret `param:"password" doc:"the password"`
-	Database string        `param:"database" doc:"the database that names without one belong to"`
-	Timezone string        `param:"timezone" doc:"the zone in which the server keeps DATETIME values, such as Asia/Bangkok; the session is set to it. Otherwise the server's own zone holds, with its present distance from UTC"`
-	TLS      *tlsSettings  `param:"tls" doc:"connect by TLS; {} trusts the authorities of this machine"`
+	Address  string           `param:"address" doc:"host:port, or the path of a Unix socket; the port may be left out when it is 3306"`
+	Several  []string         `param:"addresses" doc:"the addresses of several servers with the same data, of which one takes writes: the one where read_only is off. Which that is is asked anew for each step"`
+	User     string           `param:"user" doc:"the user"`
+	Password engine.Secret    `param:"password" doc:"the password"`
+	Database string           `param:"database" doc:"the database that names without one belong to"`
+	Timezone string           `param:"timezone" doc:"the zone in which the server keeps DATETIME values, such as Asia/Bangkok; the session is set to it. Otherwise the server's own zone holds, with its present distance from UTC"`
+	TLS      *tlsSettings     `param:"tls" doc:"connect by TLS; {} trusts the authorities of this machine"`
+	Programs *programSettings `param:"programs" doc:"where mariadb-dump or mysqldump runs, if not on this machine"`
 }
 
 type tlsSettings struct {
@@ -55,7 +56,11 @@ func (c *Conn) openMySQL(ctx context.Context, given engine.Record) (driver.Conne
 	if err := steps.Bind(given, &s); err != nil {
 		return nil, err
 	}
+	if err := s.Programs.check(s.TLS); err != nil {
+		return nil, err
+	}
 	d := &mysqlDialect{settings: s}
+	c.programs.settings = s.Programs
 	c.d, c.where = d, "mysql "+s.Address
 	cfg := mysql.NewConfig()
 	cfg.Net, cfg.Addr, cfg.User, cfg.Passwd, cfg.DBName = "tcp", s.Address, s.User, s.Password.Reveal(), s.Database

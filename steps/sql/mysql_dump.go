@@ -122,6 +122,7 @@ func (d *mysqlDialect) job(t tool, server version, o order) (host.Job, error) {
 // options are the connection as an option file says it.
 func (d *mysqlDialect) options(t tool) (string, error) {
 	s := d.settings
+	s.Address, s.TLS = s.Programs.seen(s.Address, s.TLS)
 	var b strings.Builder
 	b.WriteString("[client]\n")
 	set := func(name, value string) {

@@ -21,13 +21,14 @@ import (
 
 // postgresSettings say where a PostgreSQL server is.
 type postgresSettings struct {
-	Address  string        `param:"address" doc:"host:port, or the path of a Unix socket or of the folder with it; the port may be left out when it is 5432"`
-	Several  []string      `param:"addresses" doc:"the addresses of a primary and its standbys. Which of them is the primary is asked anew for each step"`
-	User     string        `param:"user" need:"yes" doc:"the user"`
-	Password engine.Secret `param:"password" doc:"the password"`
-	Database string        `param:"database" doc:"the database; left out: the one that is called like the user"`
-	Timezone string        `param:"timezone" doc:"the zone of the session, such as Asia/Bangkok, in which timestamps without a zone are read and written. Otherwise that of the server holds"`
-	TLS      *tlsSettings  `param:"tls" doc:"connect by TLS; {} trusts the authorities of this machine"`
+	Address  string           `param:"address" doc:"host:port, or the path of a Unix socket or of the folder with it; the port may be left out when it is 5432"`
+	Several  []string         `param:"addresses" doc:"the addresses of a primary and its standbys. Which of them is the primary is asked anew for each step"`
+	User     string           `param:"user" need:"yes" doc:"the user"`
+	Password engine.Secret    `param:"password" doc:"the password"`
+	Database string           `param:"database" doc:"the database; left out: the one that is called like the user"`
+	Timezone string           `param:"timezone" doc:"the zone of the session, such as Asia/Bangkok, in which timestamps without a zone are read and written. Otherwise that of the server holds"`
+	TLS      *tlsSettings     `param:"tls" doc:"connect by TLS; {} trusts the authorities of this machine"`
+	Programs *programSettings `param:"programs" doc:"where pg_dump runs, if not on this machine"`
 }
 
 // postgresPort is where a server listens when nothing else is said.
@@ -47,6 +48,10 @@ func (c *Conn) openPostgres(given engine.Record) (driver.Connector, error) {
 	if err := steps.Bind(given, &s); err != nil {
 		return nil, err
 	}
+	if err := s.Programs.check(s.TLS); err != nil {
+		return nil, err
+	}
+	c.programs.settings = s.Programs
 	d := &postgresDialect{settings: s, database: s.Database, timezone: s.Timezone}
 	c.d, c.where = d, "postgres "+s.Address
 	if s.Timezone != "" {

@@ -122,6 +122,7 @@ const nowhere = "/nonexistent"
 // variables are the connection as libpq's variables say it.
 func (d *postgresDialect) variables(t tool) ([]string, error) {
 	s := d.settings
+	s.Address, s.TLS = s.Programs.seen(s.Address, s.TLS)
 	at, port, err := postgresAddress(s.Address)
 	if err != nil {
 		return nil, err
@@ -131,7 +132,7 @@ func (d *postgresDialect) variables(t tool) ([]string, error) {
 		"PGSSLMODE": "disable", "PGGSSENCMODE": "disable", "PGCONNECT_TIMEOUT": "10", "PGAPPNAME": "handrail"}
 	if s.TLS != nil {
 		set["PGSSLMODE"] = "verify-full"
-		if set["PGSSLROOTCERT"], err = authorities(t, string(s.TLS.CA)); err != nil {
+		if set["PGSSLROOTCERT"], err = authorities(t, string(s.TLS.CA), s.Programs != nil); err != nil {
 			return nil, err
 		}
 		if s.TLS.Cert != "" {
@@ -153,7 +154,7 @@ func (d *postgresDialect) variables(t tool) ([]string, error) {
 }
 
 // authorities is the file of those that libpq is to trust. Since version 16 it knows those of the machine itself.
-func authorities(t tool, given string) (string, error) {
+func authorities(t tool, given string, elsewhere bool) (string, error) {
 	if given != "" {
 		return given, nil
 	}
@@ -161,11 +162,11 @@ func authorities(t tool, given string) (string, error) {
 		return "system", nil
 	}
 	for _, path := range []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"} {
-		if _, err := os.Stat(path); err == nil {
+		if _, err := os.Stat(path); err == nil && !elsewhere {
 			return path, nil
 		}
 	}
-	return "", errors.New("pg_dump does not find the authorities that this machine trusts; give their file as `ca` in the target's `tls`")
+	return "", errors.New("pg_dump before version 16 does not find the authorities that its machine trusts; give their file as `ca` in the target's `tls`, or in `programs.tls`")
 }
 
 // stock leaves out what belongs to extensions, which a dump brings back by CREATE EXTENSION.

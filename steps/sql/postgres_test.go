@@ -10,7 +10,6 @@ import (
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
-	"github.com/handrail-dev/handrail/steps/sql"
 	"github.com/handrail-dev/handrail/steps/steptest"
 	"github.com/handrail-dev/handrail/steps/steptest/servers"
 )
@@ -205,7 +204,7 @@ func TestWhatPostgresRefusesInATransactionIsAStepOfItsOwn(t *testing.T) {
 
 func judge(t testing.TB, operation string, params engine.Record, target string) engine.Judgement {
 	t.Helper()
-	def, ok := sql.New().Define().Operation(operation)
+	def, ok := newKind().Define().Operation(operation)
 	if !ok {
 		t.Fatalf("no operation %s", operation)
 	}

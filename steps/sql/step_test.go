@@ -9,6 +9,7 @@ import (
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
+	"github.com/handrail-dev/handrail/steps/docker"
 	"github.com/handrail-dev/handrail/steps/sql"
 	"github.com/handrail-dev/handrail/steps/steptest"
 )
@@ -30,7 +31,7 @@ func (g ground) step(t testing.TB, operation string, params engine.Record) *step
 
 func (g ground) stepUnder(t testing.TB, access steps.Access, operation string, params engine.Record) *step {
 	t.Helper()
-	k := sql.New()
+	k := newKind()
 	def, ok := k.Define().Operation(operation)
 	if !ok {
 		t.Fatalf("no operation %s", operation)
@@ -113,7 +114,7 @@ func (s *step) again(g ground, again bool) *step {
 	next := &step{t: s.t, op: s.op, rec: &steptest.Recorder{}, prep: s.prep}
 	call := s.env.Call
 	call.Epoch++
-	next.env = steptest.EnvAsking(s.t, sql.New(), call, g.target, steps.Full, next.rec, nil)
+	next.env = steptest.EnvAsking(s.t, newKind(), call, g.target, steps.Full, next.rec, nil)
 	next.env.Again, next.env.Dir = again, s.env.Dir
 	return next
 }
@@ -211,7 +212,7 @@ func cell(entry, column string) engine.Value {
 	return v
 }
 
-func newKind() *sql.Kind { return sql.New() }
+func newKind() *sql.Kind { return sql.New(docker.New()) }
 
 func targetOf(settings engine.Record) steps.Target {
 	return steps.Target{Name: "db", Type: "mysql", Settings: settings}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps/internal/host"
+	"github.com/handrail-dev/handrail/steps/internal/remote"
 )
 
 // tool is a program that dumps, with what it says of itself.
@@ -62,21 +63,21 @@ const (
 	tailBytes = 4 << 10
 )
 
-// runner is where the programs run.
-func runner() host.Runner { return host.Local{} }
-
 // findTool looks for the first of the programs that is there, and asks for its version. That is all that a
 // dry-run ever starts: no target, no file and no parameter reaches it. One that is not fit is taken only if no
 // other is there.
-func findTool(ctx context.Context, names []string, read func(said string) version, fit func(version) bool) (tool, error) {
+func findTool(ctx context.Context, r host.Runner, names []string, read func(said string) version, fit func(version) bool) (tool, error) {
 	var missing []error
 	var second tool
 	for _, name := range names {
 		ctx, cancel := context.WithTimeout(ctx, askLimit)
 		var out strings.Builder
-		e, err := runner().Run(ctx, host.Job{Argv: []string{name, "--version"}, KillAfter: endLimit, Stdout: bounded{&out}, Stderr: io.Discard})
+		e, err := r.Run(ctx, host.Job{Argv: []string{name, "--version"}, KillAfter: endLimit, Stdout: bounded{&out}, Stderr: io.Discard})
 		cancel()
+		var lost *host.LostError
 		switch {
+		case errors.As(err, &lost), errors.Is(err, remote.ErrUnreachable):
+			return tool{}, fmt.Errorf("ask %s for its version: %w", name, err)
 		case err != nil:
 			missing = append(missing, err)
 			continue
