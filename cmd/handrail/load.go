@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sort"
 	"strings"
@@ -233,7 +234,7 @@ func against(base string, v engine.Value, shape engine.Shape) engine.Value {
 	switch x := v.(type) {
 	case string:
 		if shape.Type == engine.TypePath && x != "" && !filepath.IsAbs(x) {
-			return filepath.Join(base, x)
+			return filepath.Join(fromHome(base, x))
 		}
 	case engine.Record:
 		out := make(engine.Record, len(x))
@@ -244,6 +245,16 @@ func against(base string, v engine.Value, shape engine.Shape) engine.Value {
 		return out
 	}
 	return v
+}
+
+// fromHome puts the home in the place of the folder for a path that begins with ~.
+func fromHome(base, path string) (folder, rest string) {
+	if rest, ok := strings.CutPrefix(path, "~/"); ok {
+		if home, err := os.UserHomeDir(); err == nil {
+			return home, rest
+		}
+	}
+	return base, path
 }
 
 func (a *app) targetType(name string) engine.TargetType {
