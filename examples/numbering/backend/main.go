@@ -98,7 +98,9 @@ func serve() error {
 		closing, cancel := context.WithTimeout(context.Background(), c.lockTimeout)
 		defer cancel()
 		err = server.Shutdown(closing) // a number that is being given out is given out
-		<-ended
+		if e := <-ended; !errors.Is(e, http.ErrServerClosed) {
+			err = errors.Join(err, e)
+		}
 	}
 	return errors.Join(err, s.close())
 }
