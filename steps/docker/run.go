@@ -78,7 +78,11 @@ func (op run) Prepare(ctx context.Context, env *steps.Env) (engine.Preparation, 
 	if err != nil {
 		return engine.Preparation{}, err
 	}
-	p := engine.Preparation{Seen: engine.Record{"id": textOrNull(s.id), "state": s.state, "started_at": timeOrNull(s.started)}}
+	seen := engine.Record{"id": textOrNull(s.id), "state": s.state, "started_at": timeOrNull(s.started)}
+	if w.like != nil && !env.Call.Sensitive {
+		seen["like"] = w.like
+	}
+	p := engine.Preparation{Seen: seen}
 	if found {
 		if ours, why := op.ours(s, w, env); !ours {
 			return engine.Preparation{}, foreign(op.Name, why)

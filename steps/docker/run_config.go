@@ -55,34 +55,59 @@ type wanted struct {
 	net    *network.NetworkingConfig
 	others map[string][]string // the aliases by network
 	digest string
+	like   engine.Value // what is recorded of the container that it is like
 }
 
 // configure makes the wanted configuration. Relative paths of mounts are taken against env.Dir.
 func (p runSpec) configure(ctx context.Context, c *connection, env *steps.Env) (wanted, error) {
-	binds := make([]string, len(p.Volumes))
-	for i, v := range p.Volumes {
-		var err error
-		if binds[i], err = parseVolume(v, env.Dir); err != nil {
-			return wanted{}, fmt.Errorf("volumes: %w", err)
-		}
+	binds, err := p.binds(env)
+	if err != nil {
+		return wanted{}, err
 	}
-	r := p.record(binds)
+	r, asked := p.record(binds), ""
 	w := wanted{config: &apicontainer.Config{}, host: &apicontainer.HostConfig{}}
+	var like likeness
 	if p.Like != "" {
-		like, err := c.likeness(ctx, p.Like)
-		if err != nil {
+		if like, err = c.likeness(ctx, p.Like); err != nil {
 			return wanted{}, err
 		}
-		w = like.wanted
+		if asked, err = p.asked(binds); err != nil {
+			return wanted{}, err
+		}
 		r["like"] = like.record()
-	}
-	if err := p.override(&w, binds); err != nil {
-		return wanted{}, err
 	}
 	digest, err := engine.DigestValue(r)
 	if err != nil {
 		return wanted{}, fmt.Errorf("the configuration: %w", err)
 	}
+	var seen engine.Value
+	if p.Like != "" {
+		if seen, err = like.seen(digest); err != nil {
+			return wanted{}, err
+		}
+		w = like.wanted
+	}
+	if err := p.override(&w, binds); err != nil {
+		return wanted{}, err
+	}
+	w.like = seen
+	return w.finish(p, env, digest, asked)
+}
+
+// binds are the mounts in the engine's form.
+func (p runSpec) binds(env *steps.Env) ([]string, error) {
+	binds := make([]string, len(p.Volumes))
+	for i, v := range p.Volumes {
+		var err error
+		if binds[i], err = parseVolume(v, env.Dir); err != nil {
+			return nil, fmt.Errorf("volumes: %w", err)
+		}
+	}
+	return binds, nil
+}
+
+// finish puts the labels on.
+func (w wanted) finish(p runSpec, env *steps.Env, digest, asked string) (wanted, error) {
 	w.image, w.digest = w.config.Image, digest
 	labels := map[string]string{}
 	for k, v := range w.config.Labels {
@@ -92,6 +117,9 @@ func (p runSpec) configure(ctx context.Context, c *connection, env *steps.Env) (
 		labels[k] = v
 	}
 	w.config.Labels = labelled(labels, env, digest)
+	if asked != "" {
+		w.config.Labels[labelAsked] = asked
+	}
 	return w, w.noteOthers()
 }
 

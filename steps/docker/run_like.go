@@ -15,7 +15,6 @@ import (
 	"github.com/docker/go-connections/nat"
 
 	"github.com/handrail-dev/handrail/engine"
-	"github.com/handrail-dev/handrail/steps"
 )
 
 // labelNetworks holds the networks that a container joins BEFORE its start, so that an attempt AFTER a
@@ -217,20 +216,6 @@ func (c *connection) joinOthers(ctx context.Context, s shown) error {
 		}
 	}
 	return nil
-}
-
-// want is the wanted configuration. When the container that it is taken from is gone since a crash, the
-// one that was made before it knows its own.
-func (op run) want(ctx context.Context, c *connection, env *steps.Env) (wanted, error) {
-	w, err := op.configure(ctx, c, env)
-	if err == nil || op.Like == "" || !env.Again {
-		return w, err
-	}
-	s, found, lookErr := c.look(ctx, op.Name)
-	if lookErr != nil || !found || s.labels[labelToken] != env.Call.Token {
-		return w, err
-	}
-	return wanted{image: s.image, digest: s.labels[labelConfig], config: s.raw.Config, host: s.raw.HostConfig}, nil
 }
 
 // volumesThere refuses a container of volumes_from that is not there.

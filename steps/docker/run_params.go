@@ -24,7 +24,7 @@ type healthcheck struct {
 type runSpec struct {
 	Name        string                  `param:"name" need:"yes" doc:"The container's name."`
 	Image       string                  `param:"image" doc:"The image. It must be given, unless like is."`
-	Like        string                  `param:"like" doc:"A container whose image, command, environment, mounts, networks and so on hold wherever this step says nothing else. Environment, labels and volumes of the step are added to its own."`
+	Like        string                  `param:"like" doc:"A container whose image, command, environment, mounts, networks and so on hold wherever this step says nothing else. Environment, labels and volumes of the step are added to its own. When it is gone, one that was made of it by the same words is taken as it is."`
 	Command     steps.Texts             `param:"command" doc:"The command and its arguments, in place of the image's; one text is one argument."`
 	Entrypoint  steps.Texts             `param:"entrypoint" doc:"In place of the image's entrypoint."`
 	Env         map[string]engine.Value `param:"env" doc:"Environment variables. Whoever may inspect the container can read them."`

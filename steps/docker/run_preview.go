@@ -16,7 +16,7 @@ func (op run) Preview(ctx context.Context, env *steps.Env) (engine.Impact, error
 	if err != nil {
 		return engine.Impact{}, err
 	}
-	w, err := op.configure(ctx, c, env)
+	w, err := op.want(ctx, c, env)
 	if notFound(err) || errors.Is(err, errNoContainer) {
 		i := engine.Impact{Would: "run " + op.Name + " like " + op.Like, Risk: engine.RiskChanges}
 		previewRefused(&i, err)
