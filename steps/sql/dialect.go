@@ -83,9 +83,9 @@ type dialect interface {
 
 // keeper are the statements by which sessions are told apart, waited for and ended.
 type keeper interface {
-	// lock takes the session lock of a token: 1 when it is had. waits: the server waits for it itself, for
-	// a moment.
-	lock(token string) (text string, waits bool)
+	// lock takes the session lock of a token: 1 when it is had, -1 when another session than the one of that
+	// number was asked for it. waits: the server waits for it itself, for a moment.
+	lock(token string, id int64) (text string, waits bool)
 	unlock(token string) string
 	// holder is the connection that has the lock.
 	holder(token string) string

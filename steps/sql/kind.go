@@ -39,7 +39,7 @@ func (k *Kind) Define() engine.Kind {
 			{
 				Name: typePostgres,
 				Doc: "A PostgreSQL server. A step holds on to its session, so the address must not be one of a pooler that gives each transaction " +
-					"another session (pgbouncer with pool_mode = transaction): take its session pool, or the server itself.",
+					"another session (pgbouncer with pool_mode = transaction), which is refused: take its session pool, or the server itself.",
 				KeepsLocks: true,
 				Settings:   oneOrSeveral(programsShape(steps.Params[postgresSettings](), k.containers)),
 				Example:    `{postgres: {address: "127.0.0.1:5432", user: ops, password: "${{ secrets.DB_PASSWORD }}", database: ledger}}`,

@@ -91,6 +91,9 @@ type found struct {
 // begin writes the marker, state begun, as the first thing of a transaction. A row that is there
 // already says what was before. note is kept in it, to tell this attempt's row from an older one's.
 func (m *markers) begin(ctx context.Context, s *session, note string, again bool) found {
+	if err := s.kept(ctx); err != nil {
+		return found{broken: err}
+	}
 	there, err := m.insert(ctx, s, "write the marker of this step", stateBegun, note)
 	if err != nil {
 		return found{broken: err}

@@ -204,6 +204,9 @@ func (o *mover) lockRows(ctx context.Context, places []place) ([]place, error) {
 
 // advance writes into the marker how far this batch comes, if nobody has changed it meanwhile.
 func (o *mover) advance(ctx context.Context, text string) error {
+	if err := o.s.kept(ctx); err != nil {
+		return err
+	}
 	done, err := o.s.exec(ctx, "write the marker of this step", o.s.c.d.own("UPDATE "+o.mark.table+" SET result = ?, epoch = ?, at = ? WHERE token = ? AND state = ? AND epoch <= ? AND result = ?"),
 		text, int64(o.mark.epoch), markerTime(), o.mark.key(), string(statePart), int64(o.mark.epoch), o.text)
 	if err != nil {

@@ -17,7 +17,7 @@ func mysqlLock(token string) string {
 	return "handrail:" + hex.EncodeToString(sum[:])[:40]
 }
 
-func (mysqlKeeper) lock(token string) (string, bool) {
+func (mysqlKeeper) lock(token string, _ int64) (string, bool) {
 	return fmt.Sprintf("SELECT GET_LOCK('%s', %d)", mysqlLock(token), lockTurn), true
 }
 

@@ -88,7 +88,7 @@ func (c *Conn) openPostgres(given engine.Record) (driver.Connector, error) {
 			return nil, err
 		}
 	}
-	return &postgresConnector{cfg}, nil
+	return &postgresConnector{cfg: cfg}, nil
 }
 
 // postgresAddress reads host:port, host, a socket's folder, or a socket.

@@ -19,8 +19,8 @@ func postgresLock(token string) int64 {
 
 // lock does not wait at the server: a wait there would hold up DROP DATABASE and what else waits for
 // every session.
-func (postgresKeeper) lock(token string) (string, bool) {
-	return fmt.Sprintf("SELECT pg_catalog.pg_try_advisory_lock(%d)::int", postgresLock(token)), false
+func (postgresKeeper) lock(token string, id int64) (string, bool) {
+	return fmt.Sprintf("SELECT CASE WHEN pg_catalog.pg_backend_pid() = %d THEN pg_catalog.pg_try_advisory_lock(%d)::int ELSE -1 END", id, postgresLock(token)), false
 }
 
 func (postgresKeeper) unlock(token string) string {

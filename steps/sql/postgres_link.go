@@ -16,14 +16,22 @@ import (
 )
 
 // postgresConnector makes the connections to one server.
-type postgresConnector struct{ cfg *pgconn.Config }
+type postgresConnector struct {
+	cfg    *pgconn.Config
+	pooler throughPooler
+}
 
 func (c *postgresConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := pgconn.ConnectConfig(ctx, c.cfg)
 	if err != nil {
 		return nil, err
 	}
-	return &postgresLink{PgConn: conn}, nil
+	pooled, err := c.pooler.judge(ctx, c.cfg, conn)
+	l := &postgresLink{PgConn: conn, pooled: pooled}
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
 }
 
 func (*postgresConnector) Driver() driver.Driver { return postgresDriver{} }
@@ -40,6 +48,7 @@ func (postgresDriver) Open(string) (driver.Conn, error) {
 type postgresLink struct {
 	*pgconn.PgConn
 	foreign map[string]bool // on a read-only target: functions that are somebody's own
+	pooled  bool            // a pooler stands between
 }
 
 // goodbye is how long an end may take.

@@ -22,6 +22,7 @@ type session struct {
 	// spoiled: its settings, variables or temporary tables may be other than those of a new one.
 	spoiled bool
 	locked  string
+	pooled  bool // a pooler stands between, which seems to keep sessions
 }
 
 // pin takes a connection for a step alone.
@@ -37,6 +38,9 @@ func (c *Conn) pin(ctx context.Context) (*session, error) {
 			return fmt.Errorf("a connection of type %T", raw)
 		}
 		s.id = w.id
+		if l, ok := w.Conn.(*postgresLink); ok {
+			s.pooled = l.pooled
+		}
 		return nil
 	})
 	if err != nil {
@@ -234,7 +238,7 @@ func (s *session) lock(ctx context.Context, token string) error {
 	if !s.c.holds() {
 		return nil
 	}
-	text, waits := s.c.d.keeper().lock(token)
+	text, waits := s.c.d.keeper().lock(token, s.id)
 	for {
 		got, err := s.rows(ctx, "take the session lock of this step", text)
 		if err != nil {
@@ -244,6 +248,9 @@ func (s *session) lock(ctx context.Context, token string) error {
 		case len(got) == 1 && number(got[0][0]) == 1:
 			s.locked = token
 			return nil
+		case len(got) == 1 && number(got[0][0]) < 0:
+			s.spoiled = true
+			return s.c.notSent("", refusal{noPooler})
 		case len(got) != 1 || got[0][0] == nil:
 			return &fault{where: s.c.where, doing: "take the session lock of this step", reach: refused, said: "the server could not give it"}
 		}
@@ -260,7 +267,7 @@ func (s *session) unlock(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.c.patience)
 	defer cancel()
-	if _, err := s.rows(ctx, "release the session lock", s.c.d.keeper().unlock(s.locked)); err == nil {
+	if got, err := s.rows(ctx, "release the session lock", s.c.d.keeper().unlock(s.locked)); err == nil && len(got) == 1 && number(got[0][0]) == 1 {
 		s.locked = ""
 	}
 }
