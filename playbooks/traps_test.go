@@ -44,7 +44,7 @@ const (
 
 // TestMidnightBetweenTwoCURDATEsLosesRows: the rows of one day are in neither table.
 func TestMidnightBetweenTwoCURDATEsLosesRows(t *testing.T) {
-	target, db := audited(t)
+	_, db := audited(t)
 	mustExec(t, db, makeArchive)
 	do := session(t, db)
 	do("SET time_zone = '+00:00'")
@@ -56,7 +56,7 @@ func TestMidnightBetweenTwoCURDATEsLosesRows(t *testing.T) {
 		t.Fatalf("%d rows are left, %d are archived, of 1000: the trap is none any more", left, moved)
 	}
 	// The playbook, begun a second before midnight in its zone: one moment counts for all of it.
-	target, db = audited(t)
+	target, db := audited(t)
 	w := open(t, "audit-log-archive", target)
 	w.now = january.Add(-5*time.Minute - time.Second)
 	w.ends(w.run(folderOf(t)), engine.RunOK)
@@ -82,7 +82,7 @@ func TestCreateTableCommitsWhatIsAroundIt(t *testing.T) {
 func TestWrittenYearlyResetDoubles(t *testing.T) {
 	const written = `INSERT INTO document_numbering_sequences (config_id, scope_value, current_value, last_used_at)
 		SELECT id, YEAR(CURDATE()), 0, NULL FROM document_numbering_configs WHERE scope = 'YEARLY'`
-	target, db := numbering(t)
+	_, db := numbering(t)
 	do := session(t, db)
 	do("SET timestamp = UNIX_TIMESTAMP('2026-01-01 12:00:00')")
 	do(written)
@@ -90,7 +90,7 @@ func TestWrittenYearlyResetDoubles(t *testing.T) {
 	if n := ask[int64](t, db, doubled); n != 2 {
 		t.Fatalf("%d types are doubled: the trap is none any more", n)
 	}
-	target, db = numbering(t)
+	target, db := numbering(t)
 	w := open(t, "sequence-yearly-reset", target)
 	w.ends(w.run(nil), engine.RunOK)
 	w.ends(w.run(nil), engine.RunOK)
