@@ -164,6 +164,7 @@ func (r *Run) askAgain(n *node) {
 }
 
 func (r *Run) applyAdopted() {
+	r.plan = "" // it was of another playbook
 	for _, n := range r.done {
 		if n.def.Class == ClassPerson && n.state == OK {
 			r.loosen(n)

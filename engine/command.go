@@ -61,6 +61,7 @@ type (
 		Step    string
 		Message string
 		Digest  string
+		Plan    string // the hash of the saved plan of which it is a part
 		Expires time.Time
 		// LeftThen is how much of its time the approval had left then, when the last event was; see [AskPerson.Left].
 		LeftThen time.Duration

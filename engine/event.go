@@ -23,13 +23,15 @@ type (
 		Playbook       string `json:"playbook"`
 		PlaybookDigest string `json:"playbook_digest"`
 		// Nested are the digests of the playbooks that it runs, by name.
-		Nested      map[string]string `json:"nested,omitempty"`
-		Environment string            `json:"environment,omitempty"` // its name
-		EnvDigest   string            `json:"environment_digest,omitempty"`
-		Inputs      Typed             `json:"inputs"` // a Record; secrets by name only
-		Started     time.Time         `json:"started"`
-		By          Person            `json:"by"`
-		Version     string            `json:"version"`
+		Nested map[string]string `json:"nested,omitempty"`
+		// Plan is the hash of the saved plan that the run carries out; empty: none.
+		Plan        string    `json:"plan,omitempty"`
+		Environment string    `json:"environment,omitempty"` // its name
+		EnvDigest   string    `json:"environment_digest,omitempty"`
+		Inputs      Typed     `json:"inputs"` // a Record; secrets by name only
+		Started     time.Time `json:"started"`
+		By          Person    `json:"by"`
+		Version     string    `json:"version"`
 	}
 	// VarsSet records the values of vars, evaluated once.
 	VarsSet struct {
@@ -178,8 +180,9 @@ type (
 	ApprovalAsked struct {
 		Step    string    `json:"step"`
 		Message string    `json:"message"`
-		Digest  string    `json:"digest"`  // of what is approved
-		Expires time.Time `json:"expires"` // zero: never; the driver sets it from For
+		Digest  string    `json:"digest"`         // of what is approved
+		Plan    string    `json:"plan,omitempty"` // the hash of the saved plan of which it is a part
+		Expires time.Time `json:"expires"`        // zero: never; the driver sets it from For
 		// For is how long the approval may be waited for.
 		For time.Duration `json:"-"`
 	}
@@ -187,6 +190,7 @@ type (
 	ApprovalGiven struct {
 		Step    string `json:"step"`
 		Digest  string `json:"digest"`
+		Plan    string `json:"plan,omitempty"` // as it was asked
 		By      Person `json:"by"`
 		Request string `json:"request,omitempty"` // see CancelAsked
 	}

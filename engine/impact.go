@@ -59,6 +59,13 @@ type Fact struct {
 	Value string `json:"value"` // "running, healthy, up 3 h"
 }
 
+// Sight is one thing that a plan was made from, and what tells it from another of its name: a container and its id, a table
+// and the digest of its columns. A saved plan is refused when it is another one.
+type Sight struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
 // Impact is what an operation would do to the system as it is now, found by reading only.
 type Impact struct {
 	Standing Standing `json:"standing"`
@@ -68,6 +75,7 @@ type Impact struct {
 	Risk     Risk     `json:"risk"`
 	Figures  []Figure `json:"figures,omitempty"`
 	Facts    []Fact   `json:"facts,omitempty"`
+	Seen     []Sight  `json:"seen,omitempty"` // by name
 	Warnings []string `json:"warnings,omitempty"`
 	// Details are longer texts, such as the statements that would be sent.
 	Details []string `json:"details,omitempty"`
@@ -80,6 +88,10 @@ func (i Impact) Texts(replace func(string) string) Impact {
 	i.Would, i.Why = replace(i.Would), replace(i.Why)
 	i.Figures, i.Facts = append([]Figure(nil), i.Figures...), append([]Fact(nil), i.Facts...)
 	i.Warnings, i.Details = append([]string(nil), i.Warnings...), append([]string(nil), i.Details...)
+	i.Seen = append([]Sight(nil), i.Seen...)
+	for k := range i.Seen {
+		i.Seen[k] = Sight{Name: replace(i.Seen[k].Name), Value: replace(i.Seen[k].Value)}
+	}
 	for k := range i.Figures {
 		i.Figures[k].Name, i.Figures[k].Why = replace(i.Figures[k].Name), replace(i.Figures[k].Why)
 	}

@@ -199,7 +199,7 @@ func (r *Run) askApproval(n *node) []Event {
 	if err != nil {
 		return r.failed(n, err)
 	}
-	e := ApprovalAsked{Step: n.path, Digest: r.approvalDigest(n.path)}
+	e := ApprovalAsked{Step: n.path, Digest: r.approvalDigest(n.path), Plan: r.plan}
 	e.Message = Text(c.Params["message"])
 	e.For = durationOf(c.Params["expires"])
 	return []Event{e}

@@ -156,11 +156,11 @@ func (r *Run) remember(e StepFinished) {
 }
 
 // approvalDigest is what an approval of a step is bound to: the playbook and those that it runs, the
-// environment, the inputs and everything that the steps before it have brought back.
+// environment, the inputs, the saved plan and everything that the steps before it have brought back.
 func (r *Run) approvalDigest(path string) string {
 	inputs, err := AppendValue(nil, r.start.Inputs.V)
 	if err != nil {
 		inputs = []byte(err.Error())
 	}
-	return Digest(r.pb.WholeDigest() + r.start.EnvDigest + string(inputs) + r.memory + path)
+	return Digest(r.pb.WholeDigest() + r.start.EnvDigest + string(inputs) + r.memory + path + r.plan)
 }

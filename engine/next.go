@@ -146,7 +146,7 @@ func (r *Run) look(n *node) ([]Event, Command) {
 		return r.settle(n)
 	case phasePerson:
 		a := n.attemptState().ask
-		return nil, AskPerson{Step: n.path, Message: a.Message, Digest: a.Digest, Expires: a.Expires,
+		return nil, AskPerson{Step: n.path, Message: a.Message, Digest: a.Digest, Plan: a.Plan, Expires: a.Expires,
 			LeftThen: r.leftOf(n), Then: r.heard}
 	case phaseDoubt, phaseOpen, phaseClosed:
 	}

@@ -24,7 +24,7 @@ func (r *Run) Approve(step string, by Person, now time.Time) (Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ApprovalGiven{Step: a.Step, Digest: a.Digest, By: by}, nil
+	return ApprovalGiven{Step: a.Step, Digest: a.Digest, Plan: a.Plan, By: by}, nil
 }
 
 // Reject makes the event of a no.

@@ -38,6 +38,7 @@ type Run struct {
 	spoken   map[string]StepResolved // a person's word on steps that are not reached yet
 	memory   string                  // the results so far, as a digest
 	recorded bool                    // whether memory is kept: the playbook asks for approvals
+	plan     string                  // the hash of the saved plan that is carried out
 	doubts   int
 	loose    int
 	recheck  bool // the targets are still to be asked whether they remember
@@ -155,7 +156,7 @@ func (r *Run) applyStarted(e RunStarted) error {
 		}
 	}
 	e.Inputs.V = inputs
-	r.start = &e
+	r.start, r.plan = &e, e.Plan
 	r.state = Running
 	if len(r.pb.Vars) == 0 {
 		r.varsSet = true

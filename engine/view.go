@@ -56,6 +56,7 @@ type RunView struct {
 	Outputs  Record    `json:"-"`
 	Inputs   Record    `json:"-"`
 	Digest   string    `json:"playbook_digest"`
+	Plan     string    `json:"plan,omitempty"` // the hash of the saved plan that it carries out
 }
 
 // View tells where the run stands.
@@ -67,7 +68,7 @@ func (r *Run) View() RunView {
 	return RunView{
 		ID: r.start.Run, Playbook: r.start.Playbook, State: r.state, Phase: r.phase, Reason: r.reason, Error: r.err,
 		Started: r.start.Started, Finished: r.finished, By: r.start.By, Epoch: r.epoch, Outputs: r.outputs,
-		Inputs: inputs, Digest: r.start.PlaybookDigest,
+		Inputs: inputs, Digest: r.start.PlaybookDigest, Plan: r.plan,
 	}
 }
 

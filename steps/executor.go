@@ -187,7 +187,10 @@ func (x *Executor) Preview(ctx context.Context, c engine.Call) (engine.Impact, e
 	if x.access != ReadOnly {
 		return engine.Impact{}, errors.New("a preview needs a read-only executor")
 	}
-	return op.Preview(ctx, env)
+	ctx, seen := watch(ctx)
+	impact, err := op.Preview(ctx, env)
+	impact.Seen = seen.list()
+	return impact, err
 }
 
 // Reach opens a target, for a check of whether it can be had and what is amiss with it.

@@ -59,6 +59,9 @@ func (a *app) askPerson(ctx context.Context, c engine.AskPerson, by engine.Perso
 		until = " until " + c.Expires.Format("15:04:05")
 	}
 	a.say("\nStep %s asks for an approval%s:\n\n  %s\n", c.Step, until, strings.ReplaceAll(c.Message, "\n", "\n  "))
+	if c.Plan != "" {
+		a.say("It is a part of the saved plan %s.\n", briefly(c.Plan))
+	}
 	a.forgetTyped()
 	for {
 		_, _ = fmt.Fprint(a.stderr, "Type yes to approve, no to decline: ")
@@ -69,7 +72,7 @@ func (a *app) askPerson(ctx context.Context, c engine.AskPerson, by engine.Perso
 		}
 		switch strings.ToLower(line) {
 		case "yes":
-			return engine.ApprovalGiven{Step: c.Step, Digest: c.Digest, By: by}
+			return engine.ApprovalGiven{Step: c.Step, Digest: c.Digest, Plan: c.Plan, By: by}
 		case "no":
 			return engine.ApprovalRefused{Step: c.Step, By: by, Because: "declined at the prompt"}
 		}

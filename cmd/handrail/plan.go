@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -20,6 +21,9 @@ type planFlags struct {
 	offline bool
 	failOn  string
 	limit   int
+	out     string // where the plan is saved
+	// tolerance is by how many hundredths a number of a saved plan may change.
+	tolerance int
 }
 
 func (a *app) planCommand() *cobra.Command {
@@ -34,6 +38,8 @@ func (a *app) planCommand() *cobra.Command {
 	a.givenFlags(c, &f.given)
 	c.Flags().BoolVar(&f.offline, "offline", false, "ask no target; judge by the file alone")
 	c.Flags().IntVar(&f.limit, "limit", view.CommentLimit, "the most bytes of the Markdown form")
+	c.Flags().StringVar(&f.out, "out", "", "save the plan to a file, which `handrail run --plan` carries out as long as it holds")
+	c.Flags().IntVar(&f.tolerance, "tolerance", 10, "by how many hundredths a number may change before a saved plan does not hold any more")
 	a.gateFlag(c, &f.failOn)
 	a.outputFlag(c, "markdown")
 	return c
@@ -48,7 +54,10 @@ func (a *app) plan(ctx context.Context, name string, f planFlags) error {
 	if err != nil {
 		return err
 	}
-	p, err := a.makePlan(ctx, l, inputs, f.offline)
+	if f.out != "" && f.offline {
+		return errors.New("--out with --offline: such a plan has seen nothing that it could be held against")
+	}
+	p, err := a.makePlan(ctx, l, inputs, f.offline, a.now().UTC())
 	if err != nil {
 		return err
 	}
@@ -60,6 +69,11 @@ func (a *app) plan(ctx context.Context, name string, f planFlags) error {
 	}
 	if err := a.showPlan(p, f.limit); err != nil {
 		return err
+	}
+	if f.out != "" {
+		if err := a.savePlan(p, l, inputs, name, f); err != nil {
+			return err
+		}
 	}
 	return a.gate(p, f.failOn)
 }
@@ -74,9 +88,10 @@ func (a *app) showPlan(p *preview.Plan, limit int) error {
 	return view.PlanText(a.stdout, p)
 }
 
-func (a *app) makePlan(ctx context.Context, l *loaded, inputs engine.Record, offline bool) (*preview.Plan, error) {
+// makePlan makes a plan. at is what now() is in it.
+func (a *app) makePlan(ctx context.Context, l *loaded, inputs engine.Record, offline bool, at time.Time) (*preview.Plan, error) {
 	start := engine.RunStarted{Playbook: l.pb.Name, PlaybookDigest: l.pb.Digest, Nested: l.pb.NestedDigests(), Inputs: engine.Typed{V: inputs},
-		Started: a.now().UTC(), By: a.me(), Version: version, Run: "plan"}
+		Started: at, By: a.me(), Version: version, Run: "plan"}
 	if l.env != nil {
 		start.Environment, start.EnvDigest = l.env.Name, l.env.Digest
 	}

@@ -43,7 +43,7 @@ func reviewGround(t *testing.T) *ground {
 	t.Helper()
 	g := newGround(t)
 	g.target("db", "sqlite", engine.Record{"file": filepath.Join(g.dir, "shop.db")})
-	g.sqlite("CREATE TABLE orders (id INTEGER PRIMARY KEY, state TEXT); INSERT INTO orders VALUES (1, 'old'), (2, 'old'), (3, 'new')")
+	g.sqlite("CREATE TABLE orders (id INTEGER PRIMARY KEY, state TEXT); INSERT INTO orders VALUES (1, 'old'), (2, 'old'), (3, 'new'); CREATE TABLE old_orders (id INTEGER)")
 	g.playbook("inner", "steps: [{id: note, exec: {argv: [echo, inside]}}]\n")
 	g.playbook("clean", `inputs: {state: {type: string, default: old}, token: {type: secret}}
 targets: {db: sqlite}
@@ -51,7 +51,7 @@ steps:
   - {id: count, sql: {query: "SELECT COUNT(*) AS n FROM orders"}}
   - {id: sure, approve: {message: "remove @everyone | ${{ steps.count.rows[0].n }}"}}
   - {id: purge, title: "Remove <b>old</b> orders", sql: {exec: "DELETE FROM orders WHERE state = :s", args: {s: "${{ inputs.state }}"}}}
-  - {id: drop, sql: {exec: DROP TABLE orders}}
+  - {id: drop, sql: {exec: DROP TABLE old_orders}}
   - {id: nested, playbook: {run: inner}}
   - {id: echo, sql: {query: "SELECT :t AS t", args: {t: "${{ inputs.token }}"}}, expect: "rows[0].t != 'x'"}
   - {id: never, when: inputs.state == "none", exec: {argv: [echo, never]}}

@@ -17,6 +17,7 @@ import (
 type runFlags struct {
 	given
 	yes, dryRun bool
+	plan        string // a saved plan
 	failOn      string
 	patience    time.Duration
 }
@@ -24,11 +25,17 @@ type runFlags struct {
 func (a *app) runCommand() *cobra.Command {
 	var f runFlags
 	c := &cobra.Command{
-		Use: "run NAME", Short: "Run a playbook", Args: cobra.ExactArgs(1),
+		Use: "run {NAME | --plan FILE}", Short: "Run a playbook", Args: cobra.MaximumNArgs(1),
 		Long: "Runs a playbook, by its name or its file. Every step is recorded; a run that was cut off goes on with `handrail resume`.\n" +
 			"--yes confirms that the run starts. It never answers an approval.",
 		ValidArgsFunction: a.completePlaybooks,
 		RunE: func(c *cobra.Command, args []string) error {
+			if f.plan != "" {
+				return a.startPlanned(c.Context(), optional(args, 0), f)
+			}
+			if len(args) == 0 {
+				return errors.New("give it as: handrail run NAME, or handrail run --plan FILE; see: handrail run --help")
+			}
 			if f.dryRun {
 				return a.plan(c.Context(), args[0], planFlags{given: f.given, failOn: "unknown", limit: view.CommentLimit})
 			}
@@ -37,6 +44,7 @@ func (a *app) runCommand() *cobra.Command {
 	}
 	a.givenFlags(c, &f.given)
 	c.Flags().BoolVar(&f.yes, "yes", false, "start without asking")
+	c.Flags().StringVar(&f.plan, "plan", "", "carry out a saved plan, if it still holds: handrail plan NAME --out FILE")
 	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "the same as: handrail plan NAME")
 	a.failOnFlag(c, &f.failOn)
 	lockFlag(c, &f.patience)
@@ -75,10 +83,15 @@ func (a *app) start(ctx context.Context, name string, f runFlags) error {
 	for _, w := range r.warnings {
 		a.say("warning: %s", w)
 	}
+	return a.begin(ctx, l, r, inputs, f, "")
+}
+
+// begin starts a run of which everything is known, and drives it. plan is the hash of the saved plan that it carries out.
+func (a *app) begin(ctx context.Context, l *loaded, r *reach, inputs engine.Record, f runFlags, plan string) error {
 	if err := a.confirmStart(ctx, l, f.yes); err != nil {
 		return err
 	}
-	s, err := a.newRun(ctx, l, r, inputs, f.patience)
+	s, err := a.newRun(ctx, l, r, inputs, f.patience, plan)
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ type session struct {
 	executor  *steps.Executor
 	shared    *sharedLocks // nil: the locks are this host's alone
 	early     []engine.Stamped
-	heard     time.Time // when the last event was
+	heard     time.Time       // when the last event was
 	pace      *objective.Pace // nil: the playbook promises nothing
 	paced     time.Time       // when it was last looked at
 }
@@ -65,7 +65,7 @@ func (s *session) close() {
 }
 
 // newRun makes the folder and the journal of a run, takes its locks, and records that it started.
-func (a *app) newRun(ctx context.Context, l *loaded, r *reach, inputs engine.Record, patience time.Duration) (*session, error) {
+func (a *app) newRun(ctx context.Context, l *loaded, r *reach, inputs engine.Record, patience time.Duration, plan string) (*session, error) {
 	store, err := a.state()
 	if err != nil {
 		return nil, err
@@ -96,7 +96,7 @@ func (a *app) newRun(ctx context.Context, l *loaded, r *reach, inputs engine.Rec
 		return nil, errors.Join(err, store.Discard(s.journal))
 	}
 	e := engine.RunStarted{Run: id, Playbook: l.pb.Name, PlaybookDigest: l.pb.Digest, Nested: l.pb.NestedDigests(), Inputs: engine.Typed{V: inputs},
-		Started: started, By: s.by, Version: version, Environment: s.origin.Environment}
+		Started: started, By: s.by, Version: version, Environment: s.origin.Environment, Plan: plan}
 	if l.env != nil {
 		e.EnvDigest = l.env.Digest
 	}

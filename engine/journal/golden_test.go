@@ -19,7 +19,7 @@ func everyEvent() []engine.Event {
 	record := engine.Typed{V: engine.Record{"n": int64(1), "key": engine.NewSecret("key", "hunter2")}}
 	when := noon.Add(time.Hour)
 	return []engine.Event{
-		engine.RunStarted{Run: testRun, Playbook: "p", PlaybookDigest: "d1", Nested: map[string]string{"low": "d6"}, Environment: "staging", EnvDigest: "d2",
+		engine.RunStarted{Run: testRun, Playbook: "p", PlaybookDigest: "d1", Nested: map[string]string{"low": "d6"}, Plan: "d8", Environment: "staging", EnvDigest: "d2",
 			Inputs: record, Started: noon, By: tester, Version: "v1"},
 		engine.VarsSet{Vars: record},
 		engine.Entered{Step: "group"},
@@ -35,8 +35,8 @@ func everyEvent() []engine.Event {
 			Error: "lost", Message: "m", Tail: "last line", Evidence: []string{"e1"}, Withheld: true},
 		engine.Settled{Step: "each[a]", Verdict: engine.VerdictDone, Dead: true, Evidence: []string{"e2"}, Result: record, Error: "no"},
 		engine.StepResolved{Step: "each[b]", As: engine.ResolvedNotDone, By: tester, Because: "I looked", Request: "1.json"},
-		engine.ApprovalAsked{Step: "sure", Message: "Sure?", Digest: "d4", Expires: when},
-		engine.ApprovalGiven{Step: "sure", Digest: "d4", By: tester, Request: "2.json"},
+		engine.ApprovalAsked{Step: "sure", Message: "Sure?", Digest: "d4", Plan: "d8", Expires: when},
+		engine.ApprovalGiven{Step: "sure", Digest: "d4", Plan: "d8", By: tester, Request: "2.json"},
 		engine.ApprovalRefused{Step: "sure", By: tester, Because: "no", Expired: true, Request: "3.json"},
 		engine.AskedAgain{Step: "proof", State: engine.Degraded, Error: "e", Message: "m", Result: record, Withheld: true},
 		engine.MemoryChecked{Lost: []string{"each[a]"}, Evidence: []string{"the marker is gone"}},

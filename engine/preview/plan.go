@@ -92,6 +92,8 @@ type Step struct {
 	// Maybe: whether the real run comes here is known only after another step.
 	Maybe bool `json:"maybe,omitempty"`
 	engine.Impact
+	// Parameters is the digest of what would be sent; empty where it is not known, or is sensitive.
+	Parameters string `json:"parameters,omitempty"`
 	// Time is how long the step took in the runs before; null: nothing is known.
 	Time *objective.Figure `json:"time,omitempty"`
 	// KnownAfter is the step AFTER which what this one reads will be known.

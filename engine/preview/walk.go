@@ -209,7 +209,7 @@ const ofKind = "kind "
 func (w *walk) read(ctx context.Context, c engine.Execute) error {
 	s := w.line(c.Step)
 	s.Standing, s.Risk, s.Class = engine.StandingWould, engine.RiskReads, engine.ClassRead
-	s.Would = describe(c.Call)
+	s.Would, s.Parameters = describe(c.Call), parametersOf(c.Call)
 	after := w.readAfter(c.Call)
 	switch {
 	case w.looker == nil:
@@ -290,7 +290,7 @@ func (w *walk) look(ctx context.Context, s *Step, c engine.Call) {
 // effect previews what writes, and remembers what it would change.
 func (w *walk) effect(ctx context.Context, c engine.Execute) error {
 	s := w.line(c.Step)
-	s.Standing, s.Class, s.Would = engine.StandingWould, c.Class, describe(c.Call)
+	s.Standing, s.Class, s.Would, s.Parameters = engine.StandingWould, c.Class, describe(c.Call), parametersOf(c.Call)
 	s.Risk = w.run.RiskOf(c.Step)
 	switch after := unknownIn(c.Params); {
 	case after != "":
@@ -332,6 +332,18 @@ func (w *walk) effect(ctx context.Context, c engine.Execute) error {
 		w.changed[target] = c.Step
 	}
 	return w.apply(engine.Assumed{Step: c.Step, After: c.Step, State: engine.OK})
+}
+
+// parametersOf is the digest of the parameters, if they are known and may be told of.
+func parametersOf(c engine.Call) string {
+	if c.Sensitive || unknownIn(c.Params) != "" {
+		return ""
+	}
+	digest, err := engine.DigestValue(c.Params)
+	if err != nil { // a probe is among them, which is looked at by itself
+		return ""
+	}
+	return digest
 }
 
 func describe(c engine.Call) string {

@@ -9,6 +9,7 @@ import (
 	apicontainer "github.com/docker/docker/api/types/container"
 
 	"github.com/handrail-dev/handrail/engine"
+	"github.com/handrail-dev/handrail/steps"
 )
 
 // stateAbsent is the state of a container that is not there; the engine has no word for it.
@@ -41,12 +42,21 @@ type shown struct {
 func (c *connection) look(ctx context.Context, name string) (s shown, found bool, err error) {
 	r, err := c.ContainerInspect(ctx, name)
 	if notFound(err) {
+		steps.Saw(ctx, "container "+name, stateAbsent)
 		return shown{name: name, state: stateAbsent}, false, nil
 	}
 	if err != nil {
 		return shown{}, false, fmt.Errorf("look at container %s: %w", name, c.explain(ctx, err))
 	}
-	return readShown(r), true, nil
+	s = readShown(r)
+	steps.Saw(ctx, "container "+name, "container "+brief(s.id)+" of image "+brief(s.imageID))
+	return s, true, nil
+}
+
+// brief is an id as it is shown: long enough that no other has it.
+func brief(id string) string {
+	id = strings.TrimPrefix(id, "sha256:")
+	return id[:min(len(id), 16)]
 }
 
 func readShown(r apicontainer.InspectResponse) shown {

@@ -74,11 +74,13 @@ func decodePull(params engine.Record) (steps.Operation, error) {
 func (c *connection) image(ctx context.Context, ref string) (id string, there bool, err error) {
 	i, err := c.ImageInspect(ctx, ref)
 	if notFound(err) {
+		steps.Saw(ctx, "image "+ref, stateAbsent)
 		return "", false, nil
 	}
 	if err != nil {
 		return "", false, fmt.Errorf("look at image %s: %w", ref, c.explain(ctx, err))
 	}
+	steps.Saw(ctx, "image "+ref, "image "+brief(i.ID))
 	return i.ID, true, nil
 }
 

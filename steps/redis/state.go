@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/handrail-dev/handrail/engine"
+	"github.com/handrail-dev/handrail/steps"
 )
 
 // state is what a server says of itself in INFO, as far as operations look at it. A server that leaves
@@ -33,7 +34,13 @@ func (n *node) state(ctx context.Context) (state, error) {
 	if err != nil {
 		return state{}, err
 	}
-	return stateOf(parseInfo(raw(v), n.db)), nil
+	s := stateOf(parseInfo(raw(v), n.db))
+	if s.replica() {
+		steps.Saw(ctx, "node "+n.address, "replica of "+s.master)
+	} else {
+		steps.Saw(ctx, "node "+n.address, s.role)
+	}
+	return s, nil
 }
 
 // glance is state, for those who can do without: a user who may not read INFO sees nothing.

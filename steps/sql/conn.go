@@ -128,9 +128,13 @@ func connOf(ctx context.Context, env *steps.Env) (*Conn, error) {
 func writerOf(ctx context.Context, conn io.Closer) (*Conn, error) {
 	switch c := conn.(type) {
 	case *Conn:
-		return c, nil
+		return c, c.saw(ctx)
 	case *group:
-		return c.write(ctx)
+		at, err := c.write(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return at, at.saw(ctx)
 	}
 	return nil, errors.New("the connection is not one to a database")
 }

@@ -77,6 +77,8 @@ type dialect interface {
 	clock() string
 	// follows says why the server takes no writes of anybody; empty: it does.
 	follows(ctx context.Context, q queryer) (why string, err error)
+	// columns are rows that say how the table is made.
+	columns(ctx context.Context, q queryer, t statement.Name) ([][]any, error)
 	// mayMark says whether the user can have markers in a database, found by reading only; no is why not.
 	mayMark(ctx context.Context, q queryer, database string) (no string, err error)
 }

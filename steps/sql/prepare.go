@@ -210,13 +210,16 @@ func (c *Conn) facts(ctx context.Context, q queryer, n statement.Name) (tableFac
 	f, ok := c.tables[key]
 	c.mu.Unlock()
 	if ok {
-		return f, nil
+		return f, c.sawTable(ctx, q, n, f)
 	}
 	f, err := c.d.look(ctx, q, n)
 	if err == nil && f.there {
 		c.mu.Lock()
 		c.tables[key] = f
 		c.mu.Unlock()
+	}
+	if err == nil {
+		err = c.sawTable(ctx, q, n, f)
 	}
 	return f, err
 }

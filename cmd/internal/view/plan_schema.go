@@ -103,6 +103,8 @@ var planWords = map[string]string{
 	"certainty":       "exact: a run finds the same number; estimate: about as many; unknown: the value says nothing.",
 	"why":             "Why it is no better than that, or why the step is left out or cannot be judged.",
 	"facts":           "What the live system says now.",
+	"seen":            "What tells the things that it was made from from others of their names; a saved plan is refused when they differ.",
+	"parameters":      "SHA-256 of the parameters as they would be sent, secrets by name only; absent where they are not known or are sensitive.",
 	"warnings":        "What a reviewer should know.",
 	"details":         "Longer texts, such as the statements that would be sent.",
 	"known_after":     "The step AFTER which it is known what this one finds or does.",
