@@ -188,6 +188,27 @@ func program(t testing.TB, script string) string {
 }
 
 // TestADumpThatFailsLeavesNothingThatLooksLikeABackup: whatever goes wrong on the way.
+// TestLocksAreNoPartOfADump: a restore leaves those that are held then as they are.
+func TestLocksAreNoPartOfADump(t *testing.T) {
+	for name, open := range map[string]func(testing.TB) ground{"mysql": dumpGround, "postgres": postgresGround} {
+		t.Run(name, func(t *testing.T) {
+			g := open(t)
+			g.must(t, "CREATE TABLE kept (id INT)", "INSERT INTO kept VALUES (1)",
+				"CREATE TABLE handrail_locks (name VARCHAR(64))", "INSERT INTO handrail_locks VALUES ('then')")
+			dir := t.TempDir()
+			r := ok(t, g.dumping(t, dir, dumpTo("a.sql")).do())
+			if got := counts(r); strings.Contains(got, "handrail_locks") || !strings.Contains(got, "kept 1") {
+				t.Errorf("dumped: %s", got)
+			}
+			g.must(t, "UPDATE handrail_locks SET name = 'now'", "DELETE FROM kept")
+			ok(t, g.restoring(t, dir, restoreFrom("a.sql", "safety", "before.sql")).do())
+			if lock, kept := g.one(t, "SELECT name FROM handrail_locks"), g.one(t, "SELECT COUNT(*) FROM kept"); lock != "now" || kept != "1" {
+				t.Errorf("AFTER the restore the lock is of %s, and %s rows are kept", lock, kept)
+			}
+		})
+	}
+}
+
 func TestADumpThatFailsLeavesNothingThatLooksLikeABackup(t *testing.T) {
 	g := dumpGround(t)
 	library(t, g)

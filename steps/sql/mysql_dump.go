@@ -111,6 +111,11 @@ func (d *mysqlDialect) job(t tool, server version, o order) (host.Job, error) {
 		}
 	}
 	argv = append(argv, o.extra...)
+	if len(o.tables) == 0 {
+		for _, database := range o.within() {
+			argv = append(argv, "--ignore-table="+database+"."+lockTableName)
+		}
+	}
 	if len(o.databases) > 0 {
 		argv = append(append(argv, "--databases", "--"), o.databases...)
 	} else {
@@ -163,12 +168,8 @@ func (d *mysqlDialect) options(t tool) (string, error) {
 
 // stock asks database by database: for anything but an equality MariaDB opens every table of the server.
 func (*mysqlDialect) stock(ctx context.Context, q queryer, o order) ([]stocked, error) {
-	names := o.databases
-	if len(names) == 0 {
-		names = []string{o.database}
-	}
 	var out []stocked
-	for _, database := range names {
+	for _, database := range o.within() {
 		rows, err := q.rows(ctx, "look at the tables of "+database, `SELECT t.TABLE_NAME, t.ENGINE, t.TABLE_ROWS, t.DATA_LENGTH, e.TRANSACTIONS
 			FROM information_schema.TABLES t LEFT JOIN information_schema.ENGINES e ON e.ENGINE = t.ENGINE
 			WHERE t.TABLE_SCHEMA = ? AND t.TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') ORDER BY t.TABLE_NAME`, database)
@@ -176,6 +177,9 @@ func (*mysqlDialect) stock(ctx context.Context, q queryer, o order) ([]stocked, 
 			return nil, err
 		}
 		for _, r := range rows {
+			if word(r[0]) == lockTableName {
+				continue
+			}
 			s := stocked{database: database, name: word(r[0]), engine: word(r[1]), rows: -1, bytes: number(r[3]), leaky: word(r[4]) != "YES"}
 			if r[2] != nil {
 				s.rows = number(r[2])

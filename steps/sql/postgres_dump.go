@@ -113,6 +113,9 @@ func (d *postgresDialect) job(t tool, _ version, o order) (host.Job, error) {
 	for _, name := range o.tables {
 		argv = append(argv, "--table="+d.quoted(name))
 	}
+	if len(o.tables) == 0 {
+		argv = append(argv, "--exclude-table=*."+lockTableName)
+	}
 	return host.Job{Argv: append(argv, o.extra...), Env: append(env, "PGDATABASE="+o.database)}, nil
 }
 
@@ -178,6 +181,9 @@ func (*postgresDialect) stock(ctx context.Context, q queryer, _ order) ([]stocke
 		ORDER BY 1, 2`)
 	var out []stocked
 	for _, r := range rows {
+		if word(r[1]) == lockTableName {
+			continue
+		}
 		out = append(out, stocked{database: word(r[0]), name: stream.PostgresName(word(r[0]), word(r[1])), engine: "heap", rows: max(-1, number(r[2])), bytes: number(r[3])})
 	}
 	return out, err

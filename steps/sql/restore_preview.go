@@ -66,7 +66,10 @@ func (r *restore) previewTables(ctx context.Context, c *Conn, b *backup, impact 
 		if i < shownTables {
 			impact.Facts = append(impact.Facts, engine.Fact{Name: t.Name, Value: c.nowAndThen(ctx, b.Dump, t)})
 		}
-		if t.Name == markerTableName || strings.HasSuffix(t.Name, "."+markerTableName) {
+		switch t.Name[strings.LastIndexByte(t.Name, '.')+1:] {
+		case lockTableName:
+			impact.Warnings = append(impact.Warnings, "the locks of runs come from the dump, which was made by other means: those that are held now are lost, and runs that have ended have theirs again; free these with `handrail unlock`")
+		case markerTableName:
 			impact.Warnings = append(impact.Warnings, "the markers of finished steps come from the dump: a run that is under way on this database stops when it is resumed, and asks")
 		}
 	}

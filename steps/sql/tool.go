@@ -120,6 +120,15 @@ type order struct {
 	extra     []string
 }
 
+// within are the databases of the dump. The locks of runs, which stand in one of them, are of today and no part of a
+// dump: brought back some day, they would be those of runs long gone, in the place of the ones that are held then.
+func (o order) within() []string {
+	if len(o.databases) == 0 {
+		return []string{o.database}
+	}
+	return o.databases
+}
+
 // dumper is a dialect whose servers are dumped by a program of their own.
 type dumper interface {
 	// system names the form of its dumps.
