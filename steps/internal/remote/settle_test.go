@@ -3,6 +3,7 @@ package remote
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -153,15 +154,25 @@ func TestACommandWithoutItsKeeperIsWaitedForAndItsEndIsNotKnown(t *testing.T) {
 
 func TestWhatLeftItsGroupAndClosedTheLockIsFoundByItsToken(t *testing.T) {
 	c := open(t, servers.SSH(t))
-	trace := cutOff(t, c, "run/x", "setsid sleep 2 >/dev/null 2>&1 9>&- & exec sleep 1000", true)
+	gate := filepath.Join(t.TempDir(), "gate")
+	if err := syscall.Mkfifo(gate, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	trace := cutOff(t, c, "run/x", "setsid sh -c 'read x <"+gate+"' >/dev/null 2>&1 9>&- & exec sleep 1000", true)
 	keeper, command := pids(t, trace)
 	for _, pid := range []int{keeper, command} {
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if p, _, _, _ := settled(t, c, trace); p.Ended || !p.Dead || !p.Waited {
-		t.Errorf("%+v", p)
+	// It lives until it was found.
+	p, err := c.Settle(t.Context(), trace, 1000, io.Discard, io.Discard, func(string) {
+		if err := os.WriteFile(gate, []byte("go\n"), 0o600); err != nil {
+			t.Error(err)
+		}
+	})
+	if err != nil || p.Ended || !p.Dead || !p.Waited {
+		t.Errorf("%+v %v", p, err)
 	}
 }
 
