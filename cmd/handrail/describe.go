@@ -74,6 +74,9 @@ func (a *app) describeCommand() *cobra.Command {
 
 func (a *app) describe(name, environment string) error {
 	l, err := a.load(name, environment)
+	if err != nil && environment == "" {
+		l, err = a.loadAnyhow(name, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -85,6 +88,21 @@ func (a *app) describe(name, environment string) error {
 	d.write(&b)
 	_, err = io.WriteString(a.stdout, b.String())
 	return err
+}
+
+// loadAnyhow: a playbook can be described that the environment in use does not fit. Whoever describes it may be about to
+// write one that does.
+func (a *app) loadAnyhow(name string, wrong error) (*loaded, error) {
+	f, err := a.find(name)
+	if err != nil {
+		return nil, wrong
+	}
+	l, err := a.loadFound(f, nil)
+	if err != nil {
+		return nil, err
+	}
+	a.say("it cannot run in the environment that is used here; see what is wrong with: handrail validate %s", view.Quote(name))
+	return l, nil
 }
 
 func describePlaybook(l *loaded) described {
