@@ -162,8 +162,21 @@ func (g ground) killed(t *testing.T, r role) engine.Value {
 // TestKilledInTheMiddleOfADump: nothing that looks like a backup is there, nothing goes on, and the next attempt
 // makes one good dump.
 func TestKilledInTheMiddleOfADump(t *testing.T) {
-	g := dumpGround(t)
-	g.must(t, "CREATE TABLE a (x INT PRIMARY KEY, filler CHAR(200))", "INSERT INTO a SELECT seq, REPEAT('x', 200) FROM seq_1_to_60000")
+	t.Run("mysql", func(t *testing.T) {
+		g := dumpGround(t)
+		g.must(t, "CREATE TABLE a (x INT PRIMARY KEY, filler CHAR(200))", "INSERT INTO a SELECT seq, REPEAT('x', 200) FROM seq_1_to_60000")
+		g.killedInADump(t, "a", "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB = DATABASE() AND INFO LIKE '%`a`%' AND ID <> CONNECTION_ID()")
+	})
+	t.Run("postgres", func(t *testing.T) {
+		g := postgresGround(t)
+		g.must(t, "CREATE TABLE a (x int PRIMARY KEY, filler text)", "INSERT INTO a SELECT n, repeat('x', 200) FROM generate_series(1, 60000) n")
+		g.killedInADump(t, "public.a", "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%COPY%' AND pid <> pg_backend_pid()")
+	})
+}
+
+// killedInADump kills an engine that dumps a table of 60,000 rows; working counts the programs that read from it.
+func (g ground) killedInADump(t *testing.T, table, working string) {
+	t.Helper()
 	dir := t.TempDir()
 	r := role{Operation: "dump", Params: map[string]string{"dump": "a.sql.zst"}, Dir: dir, Token: "run-1/dump", Far: 1000}
 	if note := g.killed(t, r); note != nil {
@@ -174,12 +187,10 @@ func TestKilledInTheMiddleOfADump(t *testing.T) {
 			t.Errorf("%s was left, and looks like a backup", name)
 		}
 	}
-	eventually(t, func() bool { // what it had started ends with it
-		return g.one(t, "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB = DATABASE() AND INFO LIKE '%`a`%' AND ID <> CONNECTION_ID()") == "0"
-	})
+	eventually(t, func() bool { return g.one(t, working) == "0" }) // what it had started ends with it
 	s := g.dumping(t, dir, dumpTo("a.sql.zst"))
 	s.env.Call, s.env.Again = r.call(), true
-	if got := ok(t, s.execute(t.Context())); counts(got) != "a 60000" {
+	if got := ok(t, s.execute(t.Context())); counts(got) != table+" 60000" {
 		t.Errorf("then it counts %s", counts(got))
 	}
 	if got := folder(t, dir); len(got) != 2 {

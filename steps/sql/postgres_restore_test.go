@@ -12,35 +12,6 @@ import (
 	"github.com/handrail-dev/handrail/steps/steptest/servers"
 )
 
-// TestKilledInTheMiddleOfADumpOfPostgreSQL: nothing that looks like a backup is there, nothing goes on, and the
-// next attempt makes one good dump.
-func TestKilledInTheMiddleOfADumpOfPostgreSQL(t *testing.T) {
-	g := postgresGround(t)
-	g.must(t, "CREATE TABLE a (x int PRIMARY KEY, filler text)", "INSERT INTO a SELECT n, repeat('x', 200) FROM generate_series(1, 60000) n")
-	dir := t.TempDir()
-	r := role{Operation: "dump", Params: map[string]string{"dump": "a.sql.zst"}, Dir: dir, Token: "run-1/dump", Far: 1000}
-	if note := g.killed(t, r); note != nil {
-		t.Errorf("it noted %v", note)
-	}
-	for _, name := range folder(t, dir) {
-		if !strings.HasPrefix(name, ".") || !strings.HasSuffix(name, ".part") {
-			t.Errorf("%s was left, and looks like a backup", name)
-		}
-	}
-	eventually(t, func() bool { // what it had started ends with it
-		return g.one(t, "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%COPY%' AND pid <> pg_backend_pid()") == "0"
-	})
-	s := g.dumping(t, dir, dumpTo("a.sql.zst"))
-	s.env.Call, s.env.Again = r.call(), true
-	if got := ok(t, s.execute(t.Context())); counts(got) != "public.a 60000" {
-		t.Errorf("then it counts %s", counts(got))
-	}
-	if got := folder(t, dir); len(got) != 2 {
-		t.Errorf("in the folder is %q", got)
-	}
-	ok(t, g.restoring(t, dir, restoreFrom("a.sql.zst")).do())
-}
-
 // TestKilledInTheMiddleOfARestoreOfPostgreSQL: it was one transaction, so nothing of it stays, and that is proven
 // by the marker that is not there; done again it is whole.
 func TestKilledInTheMiddleOfARestoreOfPostgreSQL(t *testing.T) {
