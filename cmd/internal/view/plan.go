@@ -42,7 +42,11 @@ func PlanText(w io.Writer, p *preview.Plan) error {
 		planStep(&b, s)
 	}
 	for _, l := range p.Locks {
-		b.WriteString(lockLine(l))
+		text, warning := lockSays(l)
+		if warning {
+			text = "warning: " + text
+		}
+		b.WriteString(printable(text) + "\n")
 	}
 	for _, warning := range p.Warnings {
 		b.WriteString("warning: " + warning + "\n")
@@ -66,15 +70,15 @@ func PlanText(w io.Writer, p *preview.Plan) error {
 	return err
 }
 
-// lockLine says who has a lock that the run would take.
-func lockLine(l preview.Lock) string {
+// lockSays who has a lock that the run would take; it is a warning unless nobody has.
+func lockSays(l preview.Lock) (text string, warning bool) {
 	switch {
 	case l.Why != "":
-		return fmt.Sprintf("warning: who has the lock %s in %s could not be asked: %s\n", printable(l.Name), l.In, printable(l.Why))
+		return fmt.Sprintf("who has the lock %s in %s could not be asked: %s", l.Name, l.In, l.Why), true
 	case l.Held != "":
-		return fmt.Sprintf("warning: a run would have to wait: %s\n", printable(l.Held))
+		return "a run would have to wait: " + l.Held, true
 	}
-	return fmt.Sprintf("lock %s: free in %s\n", printable(l.Name), l.In)
+	return fmt.Sprintf("lock %s: free in %s", l.Name, l.In), false
 }
 
 // expectedLines hold the times of the runs before against the RTO.

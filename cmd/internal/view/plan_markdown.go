@@ -61,6 +61,7 @@ func planMarkdown(p *preview.Plan, r room) string {
 	if r.details > 0 {
 		planDetails(&b, p, r)
 	}
+	planLocks(&b, p, r)
 	if len(p.LastRuns) > 0 {
 		l := p.LastRuns[0]
 		fmt.Fprintf(&b, "\nLast run: %s, %s", l.Started.UTC().Format("2006-01-02 15:04 UTC"), l.State)
@@ -123,6 +124,11 @@ func planWarnings(b *strings.Builder, p *preview.Plan, r room) {
 			add(s.Path, warning)
 		}
 	}
+	for _, l := range p.Locks {
+		if text, warning := lockSays(l); warning {
+			add("", text)
+		}
+	}
 	for _, warning := range p.Warnings {
 		add("", warning)
 	}
@@ -132,6 +138,19 @@ func planWarnings(b *strings.Builder, p *preview.Plan, r room) {
 	fmt.Fprintf(b, "\n#### %s\n\n%s", plural(count, "warning"), strings.Join(lines, ""))
 	if count > r.warn {
 		fmt.Fprintf(b, "- … and %d more\n", count-r.warn)
+	}
+}
+
+// planLocks are those that nobody has; of the others it was warned.
+func planLocks(b *strings.Builder, p *preview.Plan, r room) {
+	var free []string
+	for _, l := range p.Locks {
+		if text, warning := lockSays(l); !warning {
+			free = append(free, text)
+		}
+	}
+	if len(free) > 0 && r.details > 0 {
+		b.WriteString("\n" + prose(shortened(strings.Join(free, ", "), r.text)) + "\n")
 	}
 }
 

@@ -41,6 +41,10 @@ func reviewed() *preview.Plan {
 			{Path: "late", Section: "always", Line: 12, Kind: "redis", Operation: "do", Impact: engine.Impact{
 				Standing: engine.StandingUnknown, Why: "it cannot be reached", Class: engine.ClassUnrepeatable, Risk: engine.RiskChanges}},
 		},
+		Locks: []preview.Lock{
+			{Name: "numbering", In: "this host"}, {Name: "numbering", In: "db", Run: runID, Held: "the lock numbering is held by run " + runID + " of raise"},
+			{Name: "backup", In: "db", Why: "it cannot be reached"},
+		},
 		Error: "an output is missing", Warnings: []string{"a secret was not fetched"},
 		Summary:  preview.Summary{Steps: 6, Reads: 1, Changes: 1, Destroys: 1, Approvals: 1, Already: 1, Skipped: 1, Unknown: 1},
 		LastRuns: []preview.LastRun{{ID: runID, State: engine.RunOK, Started: noon.Add(-time.Hour), Took: 70 * time.Second}},
@@ -60,7 +64,7 @@ func markdownOf(t *testing.T, p *preview.Plan, most int) string {
 func golden(t *testing.T, name, got string) {
 	t.Helper()
 	file := "testdata/" + name
-	if os.Getenv("HANDRAIL_WRITE_GOLDEN") != "" {
+	if os.Getenv("HANDRAIL_UPDATE") != "" {
 		if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
 			t.Fatal(err)
 		}
