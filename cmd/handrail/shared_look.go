@@ -15,7 +15,7 @@ func (a *app) lookAtLocks(ctx context.Context, l *loaded, r *reach, x *steps.Exe
 	var out []preview.Lock
 	store, err := a.state()
 	for _, name := range l.pb.EveryLock() {
-		here := preview.Lock{Name: name, In: "this host"}
+		here := preview.Lock{Name: name, In: preview.ThisHost}
 		if err == nil {
 			err = a.locks(store).Look(name)
 		}

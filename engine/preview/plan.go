@@ -51,12 +51,15 @@ type Plan struct {
 // Lock is a lock that the run would take, in one of the places where it is kept.
 type Lock struct {
 	Name string `json:"name"`
-	In   string `json:"in"` // "this host", or the target
+	In   string `json:"in"` // ThisHost, or the target
 	// Held says who has it; empty: nobody, or it could not be asked.
 	Run  string `json:"run,omitempty"`
 	Held string `json:"held,omitempty"`
 	Why  string `json:"why,omitempty"` // why it could not be asked
 }
+
+// ThisHost is where a lock is that a target does not keep.
+const ThisHost = "this host"
 
 // LastRun is one run before.
 type LastRun struct {

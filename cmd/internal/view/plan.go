@@ -72,13 +72,17 @@ func PlanText(w io.Writer, p *preview.Plan) error {
 
 // lockSays who has a lock that the run would take; it is a warning unless nobody has.
 func lockSays(l preview.Lock) (text string, warning bool) {
+	place := "in target " + l.In
+	if l.In == preview.ThisHost {
+		place = "on this host"
+	}
 	switch {
 	case l.Why != "":
-		return fmt.Sprintf("who has the lock %s in %s could not be asked: %s", l.Name, l.In, l.Why), true
+		return fmt.Sprintf("who has the lock %s %s could not be asked: %s", l.Name, place, l.Why), true
 	case l.Held != "":
 		return "a run would have to wait: " + l.Held, true
 	}
-	return fmt.Sprintf("lock %s: free in %s", l.Name, l.In), false
+	return fmt.Sprintf("lock %s: free %s", l.Name, place), false
 }
 
 // expectedLines hold the times of the runs before against the RTO.

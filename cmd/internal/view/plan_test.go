@@ -42,8 +42,8 @@ func reviewed() *preview.Plan {
 				Standing: engine.StandingUnknown, Why: "it cannot be reached", Class: engine.ClassUnrepeatable, Risk: engine.RiskChanges}},
 		},
 		Locks: []preview.Lock{
-			{Name: "numbering", In: "this host"}, {Name: "numbering", In: "db", Run: runID, Held: "the lock numbering is held by run " + runID + " of raise"},
-			{Name: "backup", In: "db", Why: "it cannot be reached"},
+			{Name: "numbering", In: preview.ThisHost}, {Name: "numbering", In: "db", Run: runID, Held: "the lock numbering is held by run " + runID + " of raise"},
+			{Name: "nights", In: "db"}, {Name: "backup", In: "db", Why: "it cannot be reached"},
 		},
 		Error: "an output is missing", Warnings: []string{"a secret was not fetched"},
 		Summary:  preview.Summary{Steps: 6, Reads: 1, Changes: 1, Destroys: 1, Approvals: 1, Already: 1, Skipped: 1, Unknown: 1},
