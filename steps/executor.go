@@ -330,17 +330,39 @@ func (x *Executor) Remembers(ctx context.Context, calls []engine.Call) (lost, ev
 	return lost, evidence, nil
 }
 
+// Forget removes the markers of a run from a target, and says how many there were. An executor that only reads counts
+// them. A kind that keeps none, or whose markers go by themselves, has nothing to forget.
+func (x *Executor) Forget(ctx context.Context, kind, target, run string) (int64, error) {
+	f, ok := x.kinds[kind].(Forgetter)
+	if !ok {
+		return 0, nil
+	}
+	conn, err := x.known(ctx, kind, target)
+	if err != nil {
+		return 0, err
+	}
+	if x.access == ReadOnly {
+		return f.Marked(ctx, conn, run)
+	}
+	return f.Forget(ctx, conn, run)
+}
+
+// known connects to a target by its name.
+func (x *Executor) known(ctx context.Context, kind, target string) (io.Closer, error) {
+	t, ok := x.targets[target]
+	if !ok {
+		return nil, errors.New("nothing says where it is; name an environment with --env")
+	}
+	return x.connect(ctx, kind, t)
+}
+
 func (x *Executor) remembersOn(ctx context.Context, calls []engine.Call) (gone []string, err error) {
 	k := x.kinds[calls[0].Kind]
 	r, ok := k.(Rememberer)
 	if !ok {
 		return nil, nil
 	}
-	t, ok := x.targets[calls[0].Target]
-	if !ok {
-		return nil, errors.New("nothing says where it is; name an environment with --env")
-	}
-	conn, err := x.connect(ctx, calls[0].Kind, t)
+	conn, err := x.known(ctx, calls[0].Kind, calls[0].Target)
 	if err != nil {
 		return nil, err
 	}

@@ -78,6 +78,14 @@ type Rememberer interface {
 	Remembers(ctx context.Context, conn io.Closer, calls []engine.Call) (map[string]bool, error)
 }
 
+// Forgetter is a kind whose targets keep the markers of a run until they are told that nobody will ask for them.
+type Forgetter interface {
+	// Marked says how many markers of a run there are on the target.
+	Marked(ctx context.Context, conn io.Closer, run string) (int64, error)
+	// Forget removes the markers of a run that has ended and will not go on, and says how many there were.
+	Forget(ctx context.Context, conn io.Closer, run string) (int64, error)
+}
+
 // Access says what a connection lets through.
 type Access int
 

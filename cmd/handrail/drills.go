@@ -32,17 +32,17 @@ type drill struct {
 
 func (a *app) drillsCommand() *cobra.Command {
 	var strict bool
-	var within time.Duration
+	var within age
 	c := &cobra.Command{
 		Use: "drills [NAME…]", Short: "Say of each playbook with objectives when it was last run well, and whether they still hold",
 		Long: "Lists the playbooks that promise a recovery time or point (objectives), each with its last good run, the time that it took and the\n" +
 			"age of the data that it brought back, held against what the playbook promises today. A playbook that was changed since is named:\n" +
 			"what held for the old one is not known of the new one.",
 		ValidArgsFunction: a.completePlaybooks,
-		RunE:              func(_ *cobra.Command, args []string) error { return a.drills(args, strict, within) },
+		RunE:              func(_ *cobra.Command, args []string) error { return a.drills(args, strict, time.Duration(within)) },
 	}
 	c.Flags().BoolVar(&strict, "strict", false, "exit 1 when an objective is not known to hold")
-	c.Flags().DurationVar(&within, "within", 0, "a run before that long ago shows nothing, such as 2160h; 0: it always does")
+	c.Flags().Var(&within, "within", "a run before that long ago shows nothing, such as 90d; 0: it always does")
 	a.outputFlag(c)
 	return c
 }
