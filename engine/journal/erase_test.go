@@ -11,7 +11,20 @@ import (
 // stopping is a disk whose process ends at an operation: from that on nothing is done any more.
 type stopping struct {
 	Disk
-	left int
+	left   int
+	synced bool // the folder of runs, since something in it got another name
+	early  bool // something was removed BEFORE that
+}
+
+// noting is the folder of runs, which tells that it was synced.
+type noting struct {
+	File
+	disk *stopping
+}
+
+func (f noting) Sync() error {
+	f.disk.synced = true
+	return f.File.Sync()
 }
 
 func (d *stopping) end() error {
@@ -25,13 +38,18 @@ func (d *stopping) OpenFile(name string, flag int, perm fs.FileMode) (File, erro
 	if err := d.end(); err != nil {
 		return nil, err
 	}
-	return d.Disk.OpenFile(name, flag, perm)
+	f, err := d.Disk.OpenFile(name, flag, perm)
+	if err == nil && name == runsFolder {
+		f = noting{f, d}
+	}
+	return f, err
 }
 
 func (d *stopping) Rename(from, to string) error {
 	if err := d.end(); err != nil {
 		return err
 	}
+	d.synced = false
 	return d.Disk.Rename(from, to)
 }
 
@@ -39,6 +57,7 @@ func (d *stopping) Remove(name string) error {
 	if err := d.end(); err != nil {
 		return err
 	}
+	d.early = d.early || !d.synced
 	return d.Disk.Remove(name)
 }
 
@@ -77,6 +96,9 @@ func TestARunIsErasedWholeOrNotAtAll(t *testing.T) {
 		limited := &stopping{Disk: disk, left: at}
 		broken.disk = limited
 		err = broken.Erase(j)
+		if limited.early {
+			t.Fatal("something was removed BEFORE the new name was on the medium")
+		}
 		switch again, opened := OpenStore(dir).Open(testRun, tester); {
 		case opened == nil:
 			whole++
