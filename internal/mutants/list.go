@@ -46,6 +46,11 @@ var mutants = []mutant{
 		"err = syncFolder(d, inRun(id, inboxFolder))", "err = nil", "./engine/journal", "Requests"},
 	{"a journal has many owners", "engine/journal/store.go",
 		"had, err := lockFirmly(f)", "had, err := true, error(nil)", "./engine/journal", "OneOwner"},
+	{"the files of a run go BEFORE its new name is safe", "engine/journal/erase.go",
+		"err = syncFolder(s.disk, runsFolder)", "err = nil", "./engine/journal", "Erased"},
+	{"a run whose markers stay is removed", "cmd/handrail/prune.go",
+		"markers, err = a.forget(ctx, s.loaded, id, steps.Full)\n\tif err != nil {", "markers, err = a.forget(ctx, s.loaded, id, steps.Full)\n\tif false {",
+		"./cmd/handrail", "Prune"},
 	// Locks between runs.
 	{"a lock is stolen", "engine/journal/locks.go",
 		"if standing == StandingOver && root.Remove(lockName(name)) == nil {", "if root.Remove(lockName(name)) == nil {", "./engine/journal", "Lock"},
