@@ -242,8 +242,13 @@ func TestConnectionsThatAreCutLoseAndRepeatNothing(t *testing.T) {
 				}
 			}
 			torture.Figure(t, 4, "cut at %d of %d places", cuts, places)
-			// What goes through is not the same each time, so the last places may not be reached.
-			if cuts < places*3/4 {
+			// What goes through is not the same each time: on a busy machine the engine is asked once more or less how
+			// things stand. So the last places may not be reached, and the light column has only those.
+			least := places * 3 / 4
+			if torture.How(t) == torture.Light {
+				least = places / 2
+			}
+			if cuts < least {
 				t.Errorf("the connection was cut at %d of %d places only", cuts, places)
 			}
 		})
