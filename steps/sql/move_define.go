@@ -16,7 +16,7 @@ type moveParams struct {
 	Args    map[string]engine.Value `param:"args" doc:"the condition's arguments by name; a list stands for the values of IN (…)"`
 	Columns []string                `param:"columns" doc:"the columns that are copied, when it is not all of them; what stands in the others is gone with the rows"`
 	Index   string                  `param:"index" doc:"the key by whose order the table is walked: PRIMARY, or the name of a unique key without NULLs" default:"PRIMARY"`
-	Batch   int64                   `param:"batch" default:"1000" doc:"rows that are moved by one transaction, from 1 to 10,000"`
+	Batch   int64                   `param:"batch" default:"400" doc:"rows that are moved by one transaction, from 1 to 10,000"`
 	Limit   int64                   `param:"limit" doc:"no more rows than these; 0: all"`
 	Pause   time.Duration           `param:"pause" doc:"rest after each batch"`
 	Nice    float64                 `param:"nice" doc:"rest after each batch for this times what it took, so that a slower server gets more rest; 0.5: a third of the time"`
@@ -26,7 +26,7 @@ type moveParams struct {
 }
 
 const (
-	defaultMoveBatch = 1000
+	defaultMoveBatch = 400
 	mostMoveBatch    = 10_000
 	defaultRunning   = 25
 )
