@@ -99,14 +99,13 @@ func TestARunIsErasedWholeOrNotAtAll(t *testing.T) {
 		if limited.early {
 			t.Fatal("something was removed BEFORE the new name was on the medium")
 		}
-		switch again, opened := OpenStore(dir).Open(testRun, tester); {
-		case opened == nil:
+		if again, opened := OpenStore(dir).Open(testRun, tester); opened == nil {
 			whole++
 			if len(steps(t, again.Replay)) != 0 || err == nil {
 				t.Errorf("operation %d: the run opens; Erase said %v", at, err)
 			}
 			closeJournal(t, again)
-		default:
+		} else {
 			gone++
 			after := OpenStore(dir)
 			if err := after.Sweep(); err != nil {
