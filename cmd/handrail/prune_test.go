@@ -32,13 +32,13 @@ func (s said) shows(wants ...string) {
 // the newest good run stay, markers and all.
 func TestPruneForgetsARunWithItsMarkers(t *testing.T) {
 	lite := filepath.Join(t.TempDir(), "ledger.db")
-	for kind, open := range map[string]func() (engine.Record, *sql.DB){
-		"mysql": func() (engine.Record, *sql.DB) { s := servers.MySQL(t); return s, servers.Open(t, s) },
-		"postgres": func() (engine.Record, *sql.DB) {
+	for kind, open := range map[string]func(t *testing.T) (engine.Record, *sql.DB){
+		"mysql": func(t *testing.T) (engine.Record, *sql.DB) { s := servers.MySQL(t); return s, servers.Open(t, s) },
+		"postgres": func(t *testing.T) (engine.Record, *sql.DB) {
 			s := servers.Postgres(t)
 			return s, servers.OpenPostgres(t, s)
 		},
-		"sqlite": func() (engine.Record, *sql.DB) {
+		"sqlite": func(t *testing.T) (engine.Record, *sql.DB) {
 			db, err := sql.Open("sqlite", lite)
 			if err != nil {
 				t.Fatal(err)
@@ -48,7 +48,7 @@ func TestPruneForgetsARunWithItsMarkers(t *testing.T) {
 		},
 	} {
 		t.Run(kind, func(t *testing.T) {
-			settings, db := open()
+			settings, db := open(t)
 			if _, err := db.ExecContext(t.Context(), "CREATE TABLE ledger (k VARCHAR(64))"); err != nil {
 				t.Fatal(err)
 			}

@@ -98,8 +98,19 @@ func (a *app) maskedPlan(p *preview.Plan) (*preview.Plan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("save the plan: %w", err)
 	}
+	// Text by text: a secret that is a number, or a mark of JSON, must not break the form.
+	var whole any
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.UseNumber()
+	err = dec.Decode(&whole)
+	if err == nil {
+		b, err = json.Marshal(a.masker.Value(whole))
+	}
 	out := &preview.Plan{}
-	if err := json.Unmarshal([]byte(a.masker.Text(string(b))), out); err != nil {
+	if err == nil {
+		err = json.Unmarshal(b, out)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("save the plan: %w", err)
 	}
 	return out, nil
@@ -119,7 +130,11 @@ func writeWhole(file string, b []byte) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
-	return nil
+	folder, err := os.Open(filepath.Dir(file))
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
 }
 
 // briefly is a hash as people compare it.

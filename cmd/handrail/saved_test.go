@@ -241,3 +241,21 @@ func mustJSON(t *testing.T, v any) string {
 	}
 	return string(b)
 }
+
+// TestASecretThatIsANumberBreaksNoPlan: it is masked in texts, and a count that happens to be the same stays one.
+func TestASecretThatIsANumberBreaksNoPlan(t *testing.T) {
+	g := newGround(t)
+	g.target("db", "sqlite", engine.Record{"file": filepath.Join(g.dir, "shop.db")})
+	g.sqlite("CREATE TABLE old (n INT); INSERT INTO old WITH RECURSIVE seq(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM seq WHERE n < 4711) SELECT n FROM seq")
+	g.playbook("clean", `inputs: {pin: {type: secret, description: a number}}
+targets: {db: sqlite}
+steps:
+  - {id: drop, sql: {exec: "DELETE FROM old WHERE n > 0 AND :pin <> ''", args: {pin: "${{ inputs.pin }}"}}}
+`)
+	g.handrail("plan", "clean", "-i", "pin=4711", "--out", "clean.plan").is(0)
+	figures := g.saved().Plan.Steps[0].Figures
+	if len(figures) != 1 || figures[0].Value != 4711 {
+		t.Errorf("the plan has %+v", figures)
+	}
+	g.handrail("run", "--plan", "clean.plan", "-i", "pin=4711", "--yes").is(0, "still holds")
+}

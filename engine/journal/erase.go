@@ -45,14 +45,17 @@ func (s *Store) Sweep() error {
 	return &Fault{Doing: "remove what is left of old runs in", Path: s.Folder(""), Err: err}
 }
 
-// removeAll follows no link: what can be removed as it is, is.
+// removeAll follows no link: what can be removed as it is, is. Another process may do the same at this moment.
 func removeAll(d Disk, name string) error {
 	err := d.Remove(name)
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	inside, unreadable := names(d, name)
-	if unreadable != nil || len(inside) == 0 {
+	switch {
+	case errors.Is(unreadable, fs.ErrNotExist):
+		return nil
+	case unreadable != nil:
 		return err
 	}
 	var errs []error
@@ -62,5 +65,8 @@ func removeAll(d Disk, name string) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	return d.Remove(name)
+	if err := d.Remove(name); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 )
@@ -74,7 +75,7 @@ func TestARunIsErasedWholeOrNotAtAll(t *testing.T) {
 		}
 		closeJournal(t, other)
 		j := create(t, s)
-		appendAll(t, j, started())
+		appendAll(t, j, started(), intent(1))
 		closeJournal(t, j)
 		kept := filepath.Join(elsewhere, "kept")
 		for _, err := range []error{
@@ -101,8 +102,8 @@ func TestARunIsErasedWholeOrNotAtAll(t *testing.T) {
 		}
 		if again, opened := OpenStore(dir).Open(testRun, tester); opened == nil {
 			whole++
-			if len(steps(t, again.Replay)) != 0 || err == nil {
-				t.Errorf("operation %d: the run opens; Erase said %v", at, err)
+			if got := steps(t, again.Replay); !slices.Equal(got, []string{"s1"}) || err == nil {
+				t.Errorf("operation %d: the run opens with %v; Erase said %v", at, got, err)
 			}
 			closeJournal(t, again)
 		} else {

@@ -1,7 +1,6 @@
 package playbook_test
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/handrail-dev/handrail/engine/playbook"
+	"github.com/handrail-dev/handrail/internal/schematest"
 )
 
 // schemaOf compiles the schema of a catalogue with a validator that had no part in making it.
@@ -20,20 +20,7 @@ func schemaOf(t testing.TB, cat *playbook.Catalogue) *jsonschema.Schema {
 	if err != nil {
 		t.Fatal(err)
 	}
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := jsonschema.NewCompiler()
-	c.AssertFormat()
-	if err := c.AddResource("playbook.schema.json", doc); err != nil {
-		t.Fatal(err)
-	}
-	s, err := c.Compile("playbook.schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
+	return schematest.Compile(t, text)
 }
 
 // plainYAML is a file as a schema validator sees it: what an editor's YAML parser makes of it.

@@ -17,6 +17,7 @@ import (
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/engine/objective"
 	"github.com/handrail-dev/handrail/engine/preview"
+	"github.com/handrail-dev/handrail/internal/schematest"
 )
 
 // reviewed is a plan in which everything that a plan can say is said.
@@ -97,20 +98,7 @@ func planSchema(t *testing.T) *jsonschema.Schema {
 	if err != nil {
 		t.Fatal(err)
 	}
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := jsonschema.NewCompiler()
-	c.AssertFormat()
-	if err := c.AddResource("plan.schema.json", doc); err != nil {
-		t.Fatal(err)
-	}
-	s, err := c.Compile("plan.schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
+	return schematest.Compile(t, text)
 }
 
 // TestThePublishedSchemaIsTheOneOfThePlan: the page in docs is what the type says today.
