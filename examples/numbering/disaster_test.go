@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -252,7 +251,7 @@ func (s *stand) numbersOn(w *writers) {
 
 func (s *stand) health(port int) string {
 	s.t.Helper()
-	r, err := http.Get(fmt.Sprintf("http://%s.1:%d/health/numbering", s.net, port))
+	r, err := client.Get(fmt.Sprintf("http://%s.1:%d/health/numbering", s.net, port))
 	if err != nil {
 		return err.Error()
 	}

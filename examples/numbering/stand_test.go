@@ -100,8 +100,8 @@ func (s *stand) handrail(args ...string) said {
 	return s.kill("", 0, args...)
 }
 
-// kill runs the program with events as JSON, and kills it with -9 a while AFTER the step's intent, or an answer of it, was recorded. It does
-// not say whether it came that far: the code is -1 then.
+// kill runs the program with events as JSON, and kills it with -9 a while AFTER the step's intent was recorded, or as soon as its answer was,
+// if that comes first. The code is -1 if it came that far.
 func (s *stand) kill(step string, wait time.Duration, args ...string) said {
 	s.t.Helper()
 	if step != "" {
@@ -124,10 +124,15 @@ func (s *stand) kill(step string, wait time.Duration, args ...string) said {
 	for {
 		line, err := lines.ReadString('\n')
 		var e struct{ Event, Step string }
-		if step != "" && json.Unmarshal([]byte(line), &e) == nil && e.Step == step && (e.Event == "intended" || e.Event == "finished") {
-			pause(ctx, wait)
-			_ = c.Process.Kill() // it may have ended
-			step = ""
+		if step != "" && json.Unmarshal([]byte(line), &e) == nil && e.Step == step {
+			kill := func() { _ = c.Process.Kill() } // it may have ended
+			switch e.Event {
+			case "intended":
+				late := time.AfterFunc(wait, kill)
+				defer late.Stop()
+			case "finished":
+				kill()
+			}
 		}
 		if err != nil {
 			break
@@ -226,8 +231,11 @@ type writers struct {
 	stop  func()
 }
 
+// client opens a connection for each request: one that is kept would be to a back end that is long gone, AFTER the disaster.
+var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
+
 func (s *stand) write(w *writers, port int) (number string, err error) {
-	r, err := http.Post(fmt.Sprintf("http://%s.1:%d/numbers/COR", s.net, port), "", nil)
+	r, err := client.Post(fmt.Sprintf("http://%s.1:%d/numbers/COR", s.net, port), "", nil)
 	if err != nil {
 		return "", err
 	}

@@ -3,6 +3,8 @@ package redis_test
 import (
 	"context"
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -197,4 +199,40 @@ func TestNodeDownSaysWhichSlotsAreUncovered(t *testing.T) {
 	go func() { done <- w.execute(call("do", do("SET", "a", "2"))) }()
 	c.Nodes[2].Restart()
 	succeeded(t, <-done)
+}
+
+// TestWhyItWaitedIsSaidWhenItsPatienceEnds, also when that is in the middle of a question that nobody answers.
+func TestWhyItWaitedIsSaidWhenItsPatienceEnds(t *testing.T) {
+	w, c, _ := clusterWorld(t, 3, 0)
+	w.target.Settings["timeout"] = 4 * time.Second
+	c.Nodes[2].Kill()
+	c.Until("the cluster has noticed", func() bool {
+		return strings.Contains(c.Nodes[0].Client().ClusterInfo(t.Context()).Val(), "cluster_state:fail")
+	})
+	var asked []*goredis.Client
+	for _, n := range c.Nodes[:2] {
+		asked = append(asked, n.Client())
+		if err := asked[len(asked)-1].ConfigResetStat(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := make(chan engine.Outcome, 1)
+	go func() { done <- w.execute(call("do", do("SET", "a", "1"))) }()
+	calls := regexp.MustCompile(`cmdstat_cluster(\|nodes)?:calls=([0-9]+)`)
+	c.Until("the step has asked again", func() bool {
+		all := 0
+		for _, n := range asked {
+			if m := calls.FindStringSubmatch(n.Info(t.Context(), "commandstats").Val()); m != nil {
+				k, _ := strconv.Atoi(m[2])
+				all += k
+			}
+		}
+		return all > 3
+	})
+	for _, n := range asked {
+		if err := n.Do(t.Context(), "CLIENT", "PAUSE", "10000", "ALL").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	failed(t, <-done, "no node of the cluster answers for slot", "10922-16383")
 }

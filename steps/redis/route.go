@@ -37,10 +37,14 @@ func (c *Conn) follow(ctx context.Context, slot int, patience time.Duration, f f
 	within, stop := context.WithTimeout(ctx, patience)
 	defer stop()
 	var at try
+	var why error // it was waited for the cluster
 	for hops := 0; ; hops++ {
 		var err error
 		if at.node == nil {
 			at.node, err = c.home(within, slot)
+			if err != nil && why != nil && within.Err() != nil && ctx.Err() == nil {
+				return c.told(ctx, why) // the patience has ended in the middle of a question, which is no reason
+			}
 		}
 		if err == nil {
 			err = f(at)
@@ -53,7 +57,7 @@ func (c *Conn) follow(ctx context.Context, slot int, patience time.Duration, f f
 			return c.told(ctx, err)
 		}
 		if wait || hops > mostHops {
-			hops = 0
+			hops, why = 0, err
 			if pause(within, asking) != nil {
 				return c.told(ctx, err)
 			}
