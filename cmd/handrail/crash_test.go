@@ -118,11 +118,7 @@ func newFileStand(t *testing.T) *stand {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
 	s.liteFile, s.ledger = filepath.Join(s.dir, "ledger.db"), filepath.Join(s.dir, "ledger.txt")
-	var err error
-	if s.lite, err = sql.Open("sqlite", s.liteFile); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.lite.Close() })
+	s.lite = openSQLite(t, s.liteFile)
 	s.exec(s.lite, "CREATE TABLE ledger (k TEXT)")
 	return s
 }

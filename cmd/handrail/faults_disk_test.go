@@ -17,11 +17,7 @@ func bookGround(t *testing.T) (*ground, *sql.DB) {
 	t.Helper()
 	g := newGround(t)
 	file := filepath.Join(g.dir, "book.db")
-	db, err := sql.Open("sqlite", file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
+	db := openSQLite(t, file)
 	if _, err := db.ExecContext(t.Context(), "CREATE TABLE ledger (line TEXT NOT NULL)"); err != nil {
 		t.Fatal(err)
 	}

@@ -43,14 +43,12 @@ func moveGrounds(t *testing.T, f func(t *testing.T, g *moveGround)) {
 	t.Run("sqlite", func(t *testing.T) {
 		g := &moveGround{ground: newGround(t)}
 		file := filepath.Join(g.dir, "shop.db")
+		g.db = openSQLite(t, file)
 		var err error
-		if g.db, err = sql.Open("sqlite", "file:"+file+"?_pragma=busy_timeout(20000)"); err != nil {
-			t.Fatal(err)
-		}
 		if g.brief, err = sql.Open("sqlite", "file:"+file+"?_pragma=busy_timeout(100)"); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { _, _ = g.brief.Close(), g.db.Close() })
+		t.Cleanup(func() { _ = g.brief.Close() })
 		g.exec("CREATE TABLE t (n INT)")
 		g.target("db", "sqlite", engine.Record{"file": file})
 		g.begin("sqlite")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -217,4 +218,16 @@ func (g *ground) docker(args ...string) string {
 		g.t.Fatalf("docker %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 	return string(out)
+}
+
+// openSQLite opens a database of the test, and waits for whoever holds it: an engine that runs, or one that
+// was killed in the middle of a write, whose journal the next reader rolls back under a lock.
+func openSQLite(t *testing.T, file string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=busy_timeout(20000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
 }

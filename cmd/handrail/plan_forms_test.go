@@ -1,7 +1,6 @@
 package main
 
 import (
-	"database/sql"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -52,10 +51,7 @@ always:
 func (g *ground) sqlite(statements string) {
 	g.t.Helper()
 	file, _ := g.targets["db"]["sqlite"]["file"].(string)
-	db, err := sql.Open("sqlite", "file:"+file)
-	if err != nil {
-		g.t.Fatal(err)
-	}
+	db := openSQLite(g.t, file)
 	defer func() { _ = db.Close() }() // what it was given is there, or the next line says so
 	if _, err := db.ExecContext(g.t.Context(), statements); err != nil {
 		g.t.Fatal(err)

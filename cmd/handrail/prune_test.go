@@ -39,12 +39,7 @@ func TestPruneForgetsARunWithItsMarkers(t *testing.T) {
 			return s, servers.OpenPostgres(t, s)
 		},
 		"sqlite": func(t *testing.T) (engine.Record, *sql.DB) {
-			db, err := sql.Open("sqlite", lite)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = db.Close() })
-			return engine.Record{"file": lite}, db
+			return engine.Record{"file": lite}, openSQLite(t, lite)
 		},
 	} {
 		t.Run(kind, func(t *testing.T) {
@@ -108,10 +103,7 @@ func TestPruneForgetsARunWithItsMarkers(t *testing.T) {
 func TestPruneKeepsARunWhoseTargetIsAway(t *testing.T) {
 	g := newGround(t)
 	file := filepath.Join(g.dir, "ledger.db")
-	db, err := sql.Open("sqlite", file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := openSQLite(t, file)
 	if _, err := db.ExecContext(t.Context(), "CREATE TABLE ledger (k VARCHAR(64))"); err != nil {
 		t.Fatal(err)
 	}

@@ -226,14 +226,7 @@ func TestATargetThatIsPutBackToYesterday(t *testing.T) {
 	}
 	t.Run("sqlite", func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "ledger.db")
-		open := func() *sql.DB {
-			db, err := sql.Open("sqlite", file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = db.Close() })
-			return db
-		}
+		open := func() *sql.DB { return openSQLite(t, file) }
 		m := newMortalSQL(t, "sqlite", engine.Record{"file": file}, open)
 		m.yesterdays(func() func() {
 			copied, err := os.ReadFile(file)

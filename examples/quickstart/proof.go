@@ -43,7 +43,7 @@ func proof(ctx context.Context, folder string, out io.Writer) error {
 }
 
 func proofOfShop(ctx context.Context, folder string) ([]check, error) {
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(folder, "shop.db")+"?mode=ro")
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(folder, "shop.db")+"?mode=ro&_pragma=busy_timeout(10000)")
 	if err != nil {
 		return nil, err
 	}
