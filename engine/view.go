@@ -37,6 +37,7 @@ type StepView struct {
 	Note       Value         `json:"-"`
 	DoneIf     []string      `json:"done_if,omitempty"`
 	Statements string        `json:"-"`              // what is sent, as the playbook writes it
+	Changes    string        `json:"-"`              // the kind whose steps find something else AFTER it; empty: those on its own target do
 	File       string        `json:"file,omitempty"` // of a step of a nested playbook, where Line is
 	Line       int           `json:"line,omitempty"`
 }
@@ -156,7 +157,7 @@ func (r *Run) stepView(s *Step, n *node, path string, depth int) StepView {
 		v.File = s.Pos.File
 	}
 	if s.Operation != nil {
-		v.Operation = s.Operation.Name
+		v.Operation, v.Changes = s.Operation.Name, s.Operation.Changes
 		v.Statements = strings.TrimSuffix(strings.TrimPrefix(s.Params.Written(), "{"), "}")
 	}
 	for _, p := range s.DoneIf {
@@ -233,6 +234,40 @@ func (r *Run) GroupOf(path string) string {
 	case roleLeaf:
 	}
 	return ""
+}
+
+// EachItem is what stands in a path for the key of an item that is not known.
+const EachItem = "[*]"
+
+// InLoop are the steps that act for each item of a loop, for a plan that does not know the items: each once, with [EachItem] in its path.
+func (r *Run) InLoop(path string) []StepView {
+	n := r.nodes[path]
+	if n == nil || n.role != roleEach {
+		return nil
+	}
+	var out []StepView
+	r.inItem(n.def, path+EachItem, path+EachItem+"/", func(v StepView) { out = append(out, v) })
+	return out
+}
+
+func (r *Run) inItem(s *Step, path, prefix string, f func(StepView)) {
+	if s.Group == NoGroup {
+		f(r.stepView(s, nil, path, 0))
+		return
+	}
+	for _, list := range [][]*Step{s.Steps, s.Always} {
+		for _, inner := range list {
+			at, below := prefix+inner.ID, prefix
+			switch {
+			case inner.ForEach != nil:
+				at += EachItem
+				below = at + "/"
+			case inner.Nested != nil:
+				below = at + "/"
+			}
+			r.inItem(inner, at, below, f)
+		}
+	}
 }
 
 // Waits: the step lasts until the world has changed.

@@ -98,6 +98,7 @@ func (w *walk) event(e engine.Event) error {
 	case engine.Assumed:
 		s := w.line(e.Step)
 		s.KnownAfter, s.Why = e.After, "known after step "+e.After
+		w.unlisted(e.Step, e.After)
 	case engine.PlaybookBegun:
 		s := w.line(e.Step)
 		s.Would = "run the playbook " + e.Playbook + given(e.Inputs)
@@ -111,6 +112,24 @@ func (w *walk) event(e engine.Event) error {
 		w.plan.Error = e.Error
 	}
 	return w.apply(e)
+}
+
+// unlisted adds the steps of a loop whose items nobody knows yet: a reviewer is to see what it may do, and what it may
+// change is not known to anything behind it.
+func (w *walk) unlisted(loop, after string) {
+	for _, v := range w.run.InLoop(loop) {
+		depth := w.line(loop).Depth
+		w.index[v.Path] = len(w.plan.Steps)
+		s := Step{Path: v.Path, Title: v.Title, Kind: v.Kind, Operation: v.Operation, Target: v.Target, Depth: depth + 1,
+			Section: strings.TrimPrefix(w.section, "steps"), Maybe: true, KnownAfter: after, Line: v.Line}
+		s.Standing, s.Class, s.Risk = engine.StandingWould, v.Class, v.Risk
+		s.Would = describe(engine.Call{Kind: v.Kind, Operation: v.Operation, Target: v.Target}) + ", for each item"
+		s.Why = "the items are known after step " + after
+		w.plan.Steps = append(w.plan.Steps, s)
+		if v.Class.Writes() {
+			w.changes(v.Path, v.Kind, v.Target, v.Changes, v.Class)
+		}
+	}
 }
 
 // given tells with what a nested playbook is run.
@@ -306,33 +325,53 @@ func (w *walk) effect(ctx context.Context, c engine.Execute) error {
 	if w.unasked[c.Step] {
 		s.Standing, s.Why = engine.StandingUnknown, "the run would stop here: "+w.doubt[c.Step]
 	}
-	if by := w.changedBy(c.Kind, c.Target); by != "" {
+	by, why := w.changedBy(c.Kind, c.Target), "changes the target before"
+	if by == "" && c.Kind == "file" {
+		by, why = w.changed[containers], "changes containers before, which may write to files until then"
+	}
+	if by != "" {
 		for i := range s.Figures {
 			if s.Figures[i].Certainty == engine.FigureExact {
 				s.Figures[i].Certainty = engine.FigureEstimate
-				s.Figures[i].Why = "step " + by + " changes the target before"
+				s.Figures[i].Why = "step " + by + " " + why
 			}
 		}
+		switch {
 		// What is in the way now may be what that step is going to put right.
-		if s.Standing == engine.StandingUnknown && !w.unasked[c.Step] {
+		case s.Standing == engine.StandingUnknown && !w.unasked[c.Step]:
 			s.Standing, s.KnownAfter = engine.StandingWould, by
 			s.Why = strings.TrimSuffix("known after step "+by+": "+s.Why, ": ")
+		// And what is as wanted now may be what that step is going to change: a container that it stops.
+		case s.Standing == engine.StandingAlready:
+			s.Standing, s.KnownAfter, s.Risk = engine.StandingWould, by, w.run.RiskOf(c.Step)
+			s.Why = "known after step " + by + ": now it would find nothing to do"
 		}
 	}
 	if s.Standing == engine.StandingAlready {
 		return w.apply(engine.Assumed{Step: c.Step, After: c.Step, State: engine.Already})
 	}
-	target := c.Target
-	if kind := w.run.ChangesOf(c.Step); kind != "" {
-		target = ofKind + kind
-	} else if target == "" || c.Kind == "exec" { // a program can reach anything, wherever it runs
-		target = "*"
-	}
-	if _, ok := w.changed[target]; !ok && c.Class != engine.ClassAdvisory {
-		w.changed[target] = c.Step
-	}
+	w.changes(c.Step, c.Kind, c.Target, w.run.ChangesOf(c.Step), c.Class)
 	return w.apply(engine.Assumed{Step: c.Step, After: c.Step, State: engine.OK})
 }
+
+// changes remembers what an effect would change. kind is one whose steps find something else AFTER it; empty: those on
+// its own target do.
+func (w *walk) changes(step, of, target, kind string, class engine.Class) {
+	if kind != "" {
+		target = ofKind + kind
+	} else if target == "" || of == "exec" { // a program can reach anything, wherever it runs
+		target = "*"
+	}
+	if _, ok := w.changed[target]; !ok && class != engine.ClassAdvisory {
+		w.changed[target] = step
+	}
+	if _, ok := w.changed[containers]; !ok && of == "docker" {
+		w.changed[containers] = step
+	}
+}
+
+// containers stands for all that runs in containers: a service that is stopped later than now has written until then.
+const containers = "all containers"
 
 // parametersOf is the digest of the parameters, if they are known and may be told of.
 func parametersOf(c engine.Call) string {

@@ -233,9 +233,47 @@ func TestAnOfflinePlanAsksNothing(t *testing.T) {
 	expect(t, p, "r would\nw would after r: what it does exactly is known after step r\n")
 }
 
-func TestALoopOverWhatIsNotKnownIsShownAsOne(t *testing.T) {
+// TestALoopOverWhatIsNotKnownSaysWhatItMayDo: each step in it once. What is behind it is not known, either.
+func TestALoopOverWhatIsNotKnownSaysWhatItMayDo(t *testing.T) {
 	each := leaf("each", engine.ClassIdempotent, "db")
 	each.ForEach = &engine.Template{Expr: result{id: "after", name: "n"}}
-	p := plan(t, &looker{}, leaf("w", engine.ClassTransactional, "db"), leaf("after", engine.ClassRead, "db"), each)
-	expect(t, p, "w would\nafter would after w: known after step w\neach would after w: known after step w\n")
+	several := &engine.Step{ID: "several", Group: engine.BlockGroup, AtOnce: 1, As: "item", Kept: true, ForEach: each.ForEach,
+		Steps: []*engine.Step{leaf("one", engine.ClassRead, "db"), leaf("two", engine.ClassUnrepeatable, "cache")}}
+	p := plan(t, &looker{}, leaf("w", engine.ClassTransactional, "db"), leaf("after", engine.ClassRead, "db"), each, several, leaf("behind", engine.ClassRead, "cache"))
+	expect(t, p, `w would
+after would after w: known after step w
+each would after w: known after step w
+. each[*] would maybe after w: the items are known after step w
+several would after w: known after step w
+. several[*]/one would maybe after w: the items are known after step w
+. several[*]/two would maybe after w: the items are known after step w
+behind would after several[*]/two: known after step several[*]/two
+`)
+	if p.Summary.Changes != 3 {
+		t.Errorf("%d changes", p.Summary.Changes)
+	}
+}
+
+// TestWhatIsDoneAlreadyMayBeUndoneBefore: a container runs now, and a step before stops it.
+func TestWhatIsDoneAlreadyMayBeUndoneBefore(t *testing.T) {
+	l := &looker{impact: map[string]engine.Impact{"stop": {Standing: engine.StandingWould}, "start": {Standing: engine.StandingAlready}}}
+	expect(t, plan(t, l, leaf("start", engine.ClassIdempotent, "engine")), "start already\n")
+	p := plan(t, l, leaf("stop", engine.ClassIdempotent, "engine"), leaf("start", engine.ClassIdempotent, "engine"))
+	expect(t, p, "stop would\nstart would after stop: known after step stop: now it would find nothing to do\n")
+	if got := p.Steps[1].Risk; got != engine.RiskChanges {
+		t.Errorf("its risk is %s", got)
+	}
+}
+
+// TestFilesOfAServiceThatIsStoppedLater are written to until then.
+func TestFilesOfAServiceThatIsStoppedLater(t *testing.T) {
+	stop, pack := leaf("stop", engine.ClassIdempotent, "engine"), leaf("pack", engine.ClassIdempotent, "")
+	stop.Kind, pack.Kind = "docker", "file"
+	l := &looker{impact: map[string]engine.Impact{"pack": {Standing: engine.StandingWould, Figures: []engine.Figure{{Name: "bytes", Value: 7, Certainty: engine.FigureExact}}}}}
+	if f := plan(t, l, pack).Steps[0].Figures[0]; f.Certainty != engine.FigureExact {
+		t.Errorf("alone: %+v", f)
+	}
+	if f := plan(t, l, stop, pack).Steps[1].Figures[0]; f.Certainty != engine.FigureEstimate || f.Why != "step stop changes containers before, which may write to files until then" {
+		t.Errorf("behind a stop: %+v", f)
+	}
 }

@@ -273,7 +273,7 @@ func (x *extracting) change(ctx context.Context, s site, w *disk.Writer) (engine
 	if err := x.look(m, s, f, &sv); err != nil {
 		return nil, err
 	}
-	r := engine.Record{"path": sv.to, "count": sv.files, "size": sv.bytes, "written": int64(len(sv.differs)), "changed": true}
+	r := engine.Record{"path": sv.to, "count": sv.files, "size": sv.bytes, "written": int64(len(sv.differs)), "replaced": int64(len(sv.conflict)), "changed": true}
 	if sv.there && len(sv.differs) == 0 {
 		r["changed"] = false
 		return r, w.SyncFolder(sv.to)

@@ -109,7 +109,8 @@ func changing() []engine.Operation {
 			steps.Params[extractParams](), `{id: unpacked, file: {extract: {from: /backups/redis.tar.zst, to: /var/lib/redis, overwrite: true}}, timeout: 1h}`,
 			pathResult(), result("count", engine.TypeInteger, "How many files the archive holds."),
 			result("size", engine.TypeInteger, "Bytes of these files, unpacked."),
-			result("written", engine.TypeInteger, "How many files, links and folders were new or replaced."), changed),
+			result("written", engine.TypeInteger, "How many files, links and folders were new or replaced."),
+			result("replaced", engine.TypeInteger, "How many of them were there with other content."), changed),
 		change("prune", engine.RiskIrreversible, "Removes old backups of a folder, with their checksum files. It never removes the last one that is proven by the checksum file or manifest beside it; "+
 			"if none is proven it removes nothing and fails. What a symbolic link of the folder (latest) leads to stays.",
 			steps.Params[pruneParams](), `{id: pruned, file: {prune: {folder: /backups, match: "numbering-*.tar.zst", keep: 7, older_than: 720h}}}`,
