@@ -3,7 +3,6 @@ package docker
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -283,11 +282,4 @@ func codeError(command, container string, code int64, stderr string) string {
 		message += ": " + l
 	}
 	return message
-}
-
-// feed sends what the command reads, and the end of it.
-func feed(to io.Writer, closeWrite func() error, text string) {
-	// A command that ends without reading everything is no error; its exit code says what it thinks.
-	_, _ = io.WriteString(to, text)
-	_ = closeWrite()
 }

@@ -3,10 +3,10 @@ package docker
 import (
 	"context"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
-	"github.com/docker/docker/api/types"
 	apicontainer "github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/pkg/stdcopy"
 
@@ -54,13 +54,12 @@ func (r *running) run(ctx context.Context) engine.Outcome {
 	}
 	var wg sync.WaitGroup
 	drained := make(chan error, 1)
-	wg.Add(1)
-	go func() {
-		defer wg.Done()
+	wg.Go(func() {
 		_, err := stdcopy.StdCopy(r.out, r.errs, stream.Reader)
 		drained <- err
-	}()
-	r.sendStdin(&wg, stream)
+	})
+	in := container.InputOf(stream)
+	r.sendStdin(&wg, in)
 	// The reader ignores contexts; only closing the connection ends it.
 	defer wg.Wait()
 	defer stream.Close()
@@ -68,6 +67,14 @@ func (r *running) run(ctx context.Context) engine.Outcome {
 		return r.cut(ctx, drained)
 	}
 	end, err := r.await(ctx)
+	if err == nil && !r.lost {
+		// It has ended, so nothing reads any more: a write that is under way comes back.
+		stream.Close()
+		wg.Wait()
+		if r.lost = in.WasReset(); r.lost {
+			end, err = r.await(ctx)
+		}
+	}
 	switch {
 	case err == nil:
 		return r.judge(end)
@@ -80,16 +87,17 @@ func (r *running) run(ctx context.Context) engine.Outcome {
 // saidUnsure is what is known of a command about which the engine knows nothing.
 const saidUnsure = "the connection broke while it ran; the engine then says exit code 126, whatever the command has done"
 
-func (r *running) sendStdin(wg *sync.WaitGroup, stream types.HijackedResponse) {
+// sendStdin sends what the command reads, and the end of it.
+func (r *running) sendStdin(wg *sync.WaitGroup, in *container.Input) {
 	text, given := r.stdin()
 	if !given {
 		return
 	}
-	wg.Add(1)
-	go func() {
-		defer wg.Done()
-		feed(stream.Conn, stream.CloseWrite, text)
-	}()
+	wg.Go(func() {
+		// A command that ends without reading everything is no error; its exit code says what it thinks.
+		_, _ = io.WriteString(in, text)
+		_ = in.Close()
+	})
 }
 
 // watch waits for the end of the output, or of ctx.
