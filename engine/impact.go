@@ -51,6 +51,9 @@ type Figure struct {
 	Value     int64     `json:"value"`
 	Certainty Certainty `json:"certainty"`
 	Why       string    `json:"why,omitempty"` // why it is no better than that
+	// Now: it tells how large something is now, such as a table, and not what the step would do to it. A saved plan is
+	// not held against it.
+	Now bool `json:"now,omitempty"`
 }
 
 // Fact is one thing that the live system says now.
@@ -70,11 +73,13 @@ type Sight struct {
 type Impact struct {
 	Standing Standing `json:"standing"`
 	// Would is one line in plain words: "restart api-1, api-2".
-	Would    string   `json:"would"`
-	Class    Class    `json:"class,omitempty"` // when the target allows less than was declared
-	Risk     Risk     `json:"risk"`
-	Figures  []Figure `json:"figures,omitempty"`
-	Facts    []Fact   `json:"facts,omitempty"`
+	Would   string   `json:"would"`
+	Class   Class    `json:"class,omitempty"` // when the target allows less than was declared
+	Risk    Risk     `json:"risk"`
+	Figures []Figure `json:"figures,omitempty"`
+	Facts   []Fact   `json:"facts,omitempty"`
+	// How says by what means, as far as others feel it: the locks that are taken, whether a table is copied.
+	How      []Fact   `json:"how,omitempty"`
 	Seen     []Sight  `json:"seen,omitempty"` // by name
 	Warnings []string `json:"warnings,omitempty"`
 	// Details are longer texts, such as the statements that would be sent.
@@ -88,7 +93,7 @@ func (i Impact) Texts(replace func(string) string) Impact {
 	i.Would, i.Why = replace(i.Would), replace(i.Why)
 	i.Figures, i.Facts = append([]Figure(nil), i.Figures...), append([]Fact(nil), i.Facts...)
 	i.Warnings, i.Details = append([]string(nil), i.Warnings...), append([]string(nil), i.Details...)
-	i.Seen = append([]Sight(nil), i.Seen...)
+	i.Seen, i.How = append([]Sight(nil), i.Seen...), append([]Fact(nil), i.How...)
 	for k := range i.Seen {
 		i.Seen[k] = Sight{Name: replace(i.Seen[k].Name), Value: replace(i.Seen[k].Value)}
 	}
@@ -97,6 +102,9 @@ func (i Impact) Texts(replace func(string) string) Impact {
 	}
 	for k := range i.Facts {
 		i.Facts[k].Name, i.Facts[k].Value = replace(i.Facts[k].Name), replace(i.Facts[k].Value)
+	}
+	for k := range i.How {
+		i.How[k] = Fact{Name: replace(i.How[k].Name), Value: replace(i.How[k].Value)}
 	}
 	for k := range i.Warnings {
 		i.Warnings[k] = replace(i.Warnings[k])

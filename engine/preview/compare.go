@@ -105,7 +105,7 @@ func figureDifferences(before, now []engine.Figure, tolerance int) []string {
 	for _, f := range before {
 		n, ok := is[f.Name]
 		switch {
-		case f.Certainty == engine.FigureUnknown:
+		case f.Certainty == engine.FigureUnknown, f.Now:
 		case !ok, n.Certainty == engine.FigureUnknown:
 			out = append(out, fmt.Sprintf("%s: were %d (%s) and are not known now", f.Name, f.Value, f.Certainty))
 		case distance(f.Value, n.Value)*100 > distance(f.Value, 0)*float64(tolerance):

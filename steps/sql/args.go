@@ -162,6 +162,22 @@ func (c *Conn) checkNames(ctx context.Context, q queryer, st *statement.Statemen
 // target is the name of a written table, with names that came as arguments filled in and the current
 // database where the statement names none. False: it cannot be known yet.
 func (c *Conn) targets(st *statement.Statement, v values, database string) ([]statement.Name, bool) {
+	st, known := c.filled(st, v)
+	if !known {
+		return nil, false
+	}
+	out := make([]statement.Name, len(st.Class.Tables))
+	for i, n := range st.Class.Tables {
+		out[i] = n
+		if n.Schema == "" {
+			out[i].Schema = database
+		}
+	}
+	return out, true
+}
+
+// filled is a statement with the names that came as arguments in their places. False: they cannot be known yet.
+func (c *Conn) filled(st *statement.Statement, v values) (*statement.Statement, bool) {
 	var idents []string
 	for _, a := range st.Arguments() {
 		if a.Ident {
@@ -174,14 +190,7 @@ func (c *Conn) targets(st *statement.Statement, v values, database string) ([]st
 		}
 	}
 	if len(idents) == 0 {
-		out := make([]statement.Name, len(st.Class.Tables))
-		for i, n := range st.Class.Tables {
-			out[i] = n
-			if n.Schema == "" {
-				out[i].Schema = database
-			}
-		}
-		return out, true
+		return st, true
 	}
 	// The names are known now: the statement is read again with them in place.
 	text, err := st.Render(st.Whole(), func(a statement.Argument) (string, error) {
@@ -198,7 +207,7 @@ func (c *Conn) targets(st *statement.Statement, v values, database string) ([]st
 	if err != nil {
 		return nil, false
 	}
-	return c.targets(again, v, database)
+	return again, true
 }
 
 // unknownOfArgs is the step after which a value is known, if one of these is not known yet.

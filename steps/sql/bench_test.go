@@ -2,6 +2,7 @@ package sql_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/handrail-dev/handrail/steps/steptest/servers"
 )
@@ -40,5 +41,20 @@ func BenchmarkTransaction(b *testing.B) {
 		if o := s.op.Execute(b.Context(), s.env); o.Err != "" {
 			b.Fatal(o.Err)
 		}
+	}
+}
+
+// BenchmarkPlanOfTenMillionRows is a plan that counts by a column without an index: for as long as it takes, and with a limit of one second.
+func BenchmarkPlanOfTenMillionRows(b *testing.B) {
+	g := ground{target: targetOf(servers.MySQL(b))}
+	g.db = servers.Open(b, g.target.Settings)
+	g.must(b, "CREATE TABLE big (id INT PRIMARY KEY, n INT NOT NULL) AS SELECT seq AS id, seq % 7 AS n FROM seq_1_to_10000000")
+	for name, limit := range map[string]time.Duration{"counted": 0, "stopped": time.Second} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				i, _ := g.planner(b, limit).plan(b, g, "exec", exec("DELETE FROM big WHERE n = 3"))
+				b.Logf("%+v", i.Figures[0])
+			}
+		})
 	}
 }

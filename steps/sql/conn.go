@@ -33,9 +33,10 @@ type Conn struct {
 	made     driver.Connector // of connections that nothing guards; see [preparer]
 	access   steps.Access
 	patience time.Duration
-	address  string  // as the settings have it; of SQLite the file
-	group    *group  // that it belongs to; nil: it is the whole target
-	member   *member // which of them it is
+	limit    time.Duration // how long a statement of a dry-run may take
+	address  string        // as the settings have it; of SQLite the file
+	group    *group        // that it belongs to; nil: it is the whole target
+	member   *member       // which of them it is
 	programs programPlace
 
 	mu       sync.Mutex
@@ -74,7 +75,7 @@ func (k *Kind) Connect(ctx context.Context, target steps.Target, access steps.Ac
 
 // connect opens one server.
 func (k *Kind) connect(ctx context.Context, target steps.Target, access steps.Access) (*Conn, error) {
-	c := &Conn{name: target.Name, access: access, patience: patience, programs: programPlace{containers: k.containers, access: access},
+	c := &Conn{name: target.Name, access: access, patience: patience, limit: k.limit, programs: programPlace{containers: k.containers, access: access},
 		marked: map[string]string{}, tables: map[string]tableFacts{}, leaks: map[string][]string{}, named: map[string]string{}}
 	var made driver.Connector
 	var err error
@@ -100,7 +101,7 @@ func (k *Kind) connect(ctx context.Context, target steps.Target, access steps.Ac
 	if target.Type == typeSQLite {
 		c.address, _ = target.Settings["file"].(string)
 	}
-	c.db = sql.OpenDB(&connector{made, c.d, access})
+	c.db = sql.OpenDB(&connector{made, c.d, access, k.heard})
 	c.db.SetMaxIdleConns(idleConns)
 	s, err := c.pin(ctx)
 	if err != nil {

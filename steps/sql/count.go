@@ -19,6 +19,9 @@ type counter struct {
 	changed map[string]string // by table: the statement before that changes it
 	blurred string            // a statement before that may change anything
 	locals  engine.Record
+	keys    map[statement.Name][]string
+	sizes   []engine.Figure   // of the tables that are changed
+	lacking map[string]string // what the user may not do, by table and rights; empty: nothing is in the way
 }
 
 // look adds what is to be said of one statement.
@@ -29,6 +32,12 @@ func (n *counter) look(ctx context.Context, e entry, all engine.Record, one bool
 	class := e.st.Class
 	if class.NoWhere {
 		impact.Warnings = append(impact.Warnings, n.label(e, one)+class.Verb+" has no WHERE: it takes every row of the table")
+	}
+	if err := n.privileges(ctx, e, v, impact); err != nil {
+		return err
+	}
+	if err := n.means(ctx, e, v, impact); err != nil {
+		return err
 	}
 	switch class.Sort {
 	case statement.Reads, statement.Session:
@@ -92,16 +101,21 @@ func said(f tableFacts) string {
 func (n *counter) write(ctx context.Context, e entry, v values, one bool, impact *engine.Impact) error {
 	names, known := n.c.targets(e.st, v, n.c.database)
 	var doubts []string
+	var parents []statement.Name // from which a DELETE is carried on
 	for _, name := range names {
 		f, err := n.c.facts(ctx, n.c, name)
 		if err != nil {
 			return err
 		}
+		n.size(name, f)
 		var cascades []string
 		if event(e.st.Class.Verb) != "INSERT" || e.st.Class.Verb == "REPLACE" {
-			if cascades, err = n.c.d.cascades(ctx, n.c, name); err != nil {
+			if cascades, err = n.cascades(ctx, name); err != nil {
 				return err
 			}
+		}
+		if slices.ContainsFunc(cascades, func(k string) bool { return strings.HasPrefix(k, "DELETE ") }) {
+			parents = append(parents, name)
 		}
 		d, warnings := n.doubtsOf(name, f, cascades, e.st.Class)
 		doubts = append(doubts, d...)
@@ -121,10 +135,27 @@ func (n *counter) write(ctx context.Context, e entry, v values, one bool, impact
 		figure.Certainty, figure.Why = engine.FigureEstimate, doubts[0]
 	}
 	impact.Figures = append(impact.Figures, figure)
+	for _, name := range parents {
+		if err := n.carried(ctx, e, v, name, n.label(e, one), impact); err != nil {
+			return err
+		}
+	}
 	for _, name := range names {
 		n.changed[strings.ToLower(name.String())] = shortDoing(e)
 	}
 	return nil
+}
+
+// cascades are what a change of a table does to others; asked once.
+func (n *counter) cascades(ctx context.Context, name statement.Name) ([]string, error) {
+	if had, ok := n.keys[name]; ok {
+		return had, nil
+	}
+	found, err := n.c.d.cascades(ctx, n.c, name)
+	if err == nil {
+		n.keys[name] = found
+	}
+	return found, err
 }
 
 // doubtsOf are why a count on a table is no more than an estimate, and what a person should know.
@@ -250,7 +281,7 @@ func (n *counter) unrendered(err error) (engine.Figure, error) {
 // ask counts; when that takes too long, the server's own estimate has to do.
 func (n *counter) ask(ctx context.Context, r, plain rendered) (engine.Figure, error) {
 	f := engine.Figure{Name: "rows"}
-	rows, err := n.c.rows(ctx, "count the rows", r.text, r.args...)
+	rows, err := n.bounded(ctx, r)
 	var no refusal
 	switch {
 	case err == nil && len(rows) == 1:
@@ -259,7 +290,7 @@ func (n *counter) ask(ctx context.Context, r, plain rendered) (engine.Figure, er
 	case errors.As(err, &no):
 		f.Why = no.why
 		return f, nil
-	case is(err, stopped) && ctx.Err() == nil && n.c.holds():
+	case is(err, stopped) && ctx.Err() == nil:
 		return n.estimate(ctx, plain)
 	case is(err, absentFault) && n.blurred != "":
 		f.Why = n.blurred + " before it may make the table"
@@ -274,9 +305,22 @@ func (n *counter) ask(ctx context.Context, r, plain rendered) (engine.Figure, er
 	return f, err
 }
 
-// estimate is what the server expects to look at.
+// bounded counts for as long as the server works on one statement of a dry-run. SQLite has no such bound of its own.
+func (n *counter) bounded(ctx context.Context, r rendered) ([][]any, error) {
+	if !n.c.holds() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, n.c.limit)
+		defer cancel()
+	}
+	return n.c.rows(ctx, "count the rows", r.text, r.args...)
+}
+
+// estimate is what the server expects to look at. SQLite expects nothing.
 func (n *counter) estimate(ctx context.Context, r rendered) (engine.Figure, error) {
-	f := engine.Figure{Name: "rows", Why: "counting took longer than the server was allowed"}
+	f := engine.Figure{Name: "rows", Why: fmt.Sprintf("counting took longer than %s", n.c.limit)}
+	if !n.c.holds() {
+		return f, nil
+	}
 	s, err := n.c.pin(ctx)
 	if err != nil {
 		return f, err

@@ -64,6 +64,14 @@ type dialect interface {
 	// cascades are "UPDATE parts", "DELETE parts": what a change of the table does to others by foreign
 	// keys, as far as they are in the same database.
 	cascades(ctx context.Context, q queryer, t statement.Name) ([]string, error)
+	// children are the foreign keys of one column that carry a DELETE from the table on to others.
+	children(ctx context.Context, q queryer, t statement.Name) ([]child, error)
+	// manner is how a definition of a table is carried out.
+	manner(ctx context.Context, q queryer, t statement.Name, d statement.Definition, f tableFacts) (manner, error)
+	// grip is what a change of its rows locks, in plain words.
+	grip(class statement.Class, f tableFacts) string
+	// forbids says which of the rights on a table the user has not; empty: all are there, or it cannot be told.
+	forbids(ctx context.Context, q queryer, t statement.Name, need []string) (string, error)
 	// leaky are tables of a database that keep no transactions, some of them.
 	leaky(ctx context.Context, q queryer, database string) ([]string, error)
 	// strangers are those of the names that the catalogue does not have for a database, or for a table,
@@ -105,13 +113,15 @@ type queryer interface {
 // tableFacts are what the catalogue says of a table.
 type tableFacts struct {
 	there    bool
+	made     string // a digest of how it is made; empty: nobody has asked
 	view     bool
 	schema   string // where it is, if not where it was looked for
 	engine   string
-	leaky    bool     // it keeps no transactions
-	volatile bool     // a crash of the server empties it
-	rows     int64    // an estimate; -1: not known
-	triggers []string // event and name: "UPDATE audit_t"
+	leaky    bool          // it keeps no transactions
+	volatile bool          // a crash of the server empties it
+	rows     int64         // an estimate; -1: not known
+	size     engine.Figure // bytes with its indexes
+	triggers []string      // event and name: "UPDATE audit_t"
 }
 
 // triggersOn are the triggers of an event; MERGE may be any.

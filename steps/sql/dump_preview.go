@@ -64,6 +64,7 @@ func (d *dump) preview(ctx context.Context, c *Conn, path string, impact *engine
 	if p.server.text != "" {
 		impact.Facts = append(impact.Facts, engine.Fact{Name: "server", Value: p.server.String()})
 	}
+	addHow(impact, "locks", d.grip())
 	var rows, bytes int64
 	for _, s := range p.stock {
 		rows, bytes = rows+max(0, s.rows), bytes+s.bytes
@@ -82,6 +83,17 @@ func (d *dump) preview(ctx context.Context, c *Conn, path string, impact *engine
 		unlikely(impact, fmt.Errorf("%s is there already, and may be a good backup", path))
 	}
 	room(r, path, p.order, bytes, impact)
+}
+
+// grip is what a dump locks.
+func (d *dump) grip() string {
+	switch d.Snapshot {
+	case snapshotLock:
+		return "every table that it reads, against writers, until it has ended"
+	case snapshotNone:
+		return "nothing; the tables need not be of one moment"
+	}
+	return "no row; changes of the definition of a table wait until it has been read"
 }
 
 // unlikely notes a reason why it could not be done as things are now.

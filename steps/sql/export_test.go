@@ -29,6 +29,12 @@ func SetPatience(c io.Closer, d time.Duration) {
 	}
 }
 
+// Hear tells each statement that is sent to the targets of the kind.
+func (k *Kind) Hear(f func(text string)) { k.heard = f }
+
+// LimitPreviews is how long a server works on one statement of a dry-run from now on.
+func (k *Kind) LimitPreviews(d time.Duration) { k.limit = d }
+
 // BelowTheGuard sends a statement past the guard, on the connection that the guard stands before.
 func BelowTheGuard(ctx context.Context, c io.Closer, text string) error {
 	s, err := c.(*Conn).pin(ctx)

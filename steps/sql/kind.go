@@ -2,6 +2,7 @@ package sql
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
@@ -15,10 +16,14 @@ const (
 )
 
 // Kind is the step kind `sql`.
-type Kind struct{ containers Containers }
+type Kind struct {
+	containers Containers
+	heard      func(text string) // is told each statement that is sent to a target; nil: nobody listens
+	limit      time.Duration     // how long a server works on one statement of a dry-run
+}
 
 // New makes the kind. Containers in which programs that dump run are reached by the kind that it is given.
-func New(containers Containers) *Kind { return &Kind{containers} }
+func New(containers Containers) *Kind { return &Kind{containers: containers, limit: previewLimit} }
 
 // Define declares the kind.
 func (k *Kind) Define() engine.Kind {

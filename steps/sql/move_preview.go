@@ -8,6 +8,7 @@ import (
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
 	"github.com/handrail-dev/handrail/steps/internal/ask"
+	"github.com/handrail-dev/handrail/steps/sql/statement"
 )
 
 // Preview counts the rows that would be moved, and says how.
@@ -35,11 +36,44 @@ func (m *move) Preview(ctx context.Context, env *steps.Env) (engine.Impact, erro
 	if impact.Figures, err = m.figures(ctx, env, r); err != nil {
 		return engine.Impact{}, err
 	}
+	if err := c.meansOfMove(ctx, r, &impact); err != nil {
+		return engine.Impact{}, err
+	}
 	list, err := r.written()
 	if err != nil {
 		return engine.Impact{}, err
 	}
 	return impact, c.previewMove(ctx, r, list, &impact)
+}
+
+// meansOfMove says what a move locks, how large its table is, and which right is missing.
+func (c *Conn) meansOfMove(ctx context.Context, r *route, impact *engine.Impact) error {
+	n := &counter{c: c}
+	n.size(r.from, r.facts)
+	impact.Figures = append(impact.Figures, n.sizes...)
+	const brief = "the rows of a batch, until it is committed; rows behind and before it are free"
+	addHow(impact, "locks, "+r.from.String(), brief)
+	addHow(impact, "locks, "+r.to.String(), brief)
+	needs := []need{{r.from, []string{"SELECT", "DELETE"}}}
+	if !r.absent {
+		needs = append(needs, need{r.to, []string{"INSERT"}})
+	}
+	for _, x := range needs {
+		why, err := c.d.forbids(ctx, c, x.table, x.rights)
+		if err != nil {
+			return err
+		}
+		if why != "" {
+			unlikely(impact, fmt.Errorf("%s: %s", c.where, why))
+		}
+	}
+	return nil
+}
+
+// need are rights on a table.
+type need struct {
+	table  statement.Name
+	rights []string
 }
 
 // walked says how the table is read.

@@ -266,7 +266,7 @@ func TestMovePreview(t *testing.T) {
 		g.audit(t, 100)
 		g.must(t, "CREATE TABLE child (id INTEGER PRIMARY KEY, audit_id INTEGER, FOREIGN KEY (audit_id) REFERENCES audit (id) ON DELETE CASCADE)")
 		impact := g.look(t, moved("cascade", true))
-		if f := impact.Figures; len(f) != 2 || f[0].Value != 80 || f[0].Certainty != engine.FigureExact || f[1].Value != 12 || f[1].Certainty != engine.FigureEstimate {
+		if f := impact.Figures; len(f) != 3 || f[0].Value != 80 || f[0].Certainty != engine.FigureExact || f[1].Value != 12 || f[1].Certainty != engine.FigureEstimate {
 			t.Errorf("figures %+v", impact.Figures)
 		}
 		contains(t, impact.Facts[0].Value, "by PRIMARY (id)", "the condition says nothing of the key")

@@ -45,7 +45,9 @@ const previewLimit = 10 * time.Second
 
 // mysqlDialect is MySQL, MariaDB and TiDB.
 type mysqlDialect struct {
+	limit    time.Duration  // for a statement of a dry-run
 	tidb     atomic.Bool    // known AFTER the first greeting
+	edition  atomic.Value   // of type edition; likewise
 	loc      *time.Location // in which the driver reads and writes times
 	zone     string         // for SET time_zone; empty: as the server has it
 	settings mysqlSettings
@@ -59,7 +61,7 @@ func (c *Conn) openMySQL(ctx context.Context, given engine.Record) (driver.Conne
 	if err := s.Programs.check(s.TLS); err != nil {
 		return nil, err
 	}
-	d := &mysqlDialect{settings: s}
+	d := &mysqlDialect{settings: s, limit: c.limit}
 	c.programs.settings = s.Programs
 	c.d, c.where = d, "mysql "+s.Address
 	cfg := mysql.NewConfig()
@@ -192,6 +194,7 @@ func (d *mysqlDialect) greet(ctx context.Context, raw driver.Conn, readOnly bool
 	if err != nil {
 		return 0, err
 	}
+	d.edition.Store(editionOf(word(row[3])))
 	if strings.Contains(word(row[3]), "TiDB") {
 		d.tidb.Store(true)
 		if err := tidbOldness(word(row[3])); err != nil && !readOnly {
@@ -222,9 +225,9 @@ func (d *mysqlDialect) greet(ctx context.Context, raw driver.Conn, readOnly bool
 		}
 		set = append(set, "SET SESSION lock_wait_timeout = 5")
 		if strings.Contains(word(row[3]), "MariaDB") {
-			set = append(set, fmt.Sprintf("SET SESSION max_statement_time = %d", int(previewLimit.Seconds())))
+			set = append(set, fmt.Sprintf("SET SESSION max_statement_time = %g", d.limit.Seconds()))
 		} else {
-			set = append(set, fmt.Sprintf("SET SESSION max_execution_time = %d", previewLimit.Milliseconds()))
+			set = append(set, fmt.Sprintf("SET SESSION max_execution_time = %d", d.limit.Milliseconds()))
 		}
 	}
 	for _, text := range set {
@@ -285,6 +288,10 @@ func (*mysqlDialect) keepFirst() string      { return "" }
 func (*mysqlDialect) token(t string) any { return []byte(t) }
 
 func (*mysqlDialect) estimate(plan engine.Record) (int64, bool) {
-	n, ok := plan["rows"].(int64)
-	return n, ok
+	n := plan["rows"]
+	if text, ok := n.(string); ok { // MariaDB writes "12", or "12 (3%)" where it filters
+		return number(text), text != ""
+	}
+	x, ok := n.(int64)
+	return x, ok
 }

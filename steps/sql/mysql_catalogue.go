@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps/sql/statement"
 )
 
@@ -19,7 +20,7 @@ func (*mysqlDialect) current(ctx context.Context, q queryer) (string, error) {
 func (d *mysqlDialect) look(ctx context.Context, q queryer, t statement.Name) (tableFacts, error) {
 	f := tableFacts{rows: -1}
 	doing := "look at table " + t.String()
-	rows, err := q.rows(ctx, doing, `SELECT t.ENGINE, t.TABLE_TYPE, t.TABLE_ROWS, e.TRANSACTIONS
+	rows, err := q.rows(ctx, doing, `SELECT t.ENGINE, t.TABLE_TYPE, t.TABLE_ROWS, e.TRANSACTIONS, t.DATA_LENGTH + t.INDEX_LENGTH
 		FROM information_schema.TABLES t LEFT JOIN information_schema.ENGINES e ON e.ENGINE = t.ENGINE
 		WHERE t.TABLE_SCHEMA = ? AND t.TABLE_NAME = ?`, t.Schema, t.Table)
 	if err != nil || len(rows) == 0 {
@@ -29,6 +30,9 @@ func (d *mysqlDialect) look(ctx context.Context, q queryer, t statement.Name) (t
 	f.leaky = !f.view && word(rows[0][3]) != "YES"
 	if rows[0][2] != nil {
 		f.rows = number(rows[0][2])
+	}
+	if rows[0][4] != nil {
+		f.size = engine.Figure{Value: number(rows[0][4]), Certainty: engine.FigureEstimate, Why: "by the server's statistics"}
 	}
 	if rows, err = q.rows(ctx, doing, `SELECT EVENT_MANIPULATION, TRIGGER_NAME FROM information_schema.TRIGGERS
 		WHERE EVENT_OBJECT_SCHEMA = ? AND EVENT_OBJECT_TABLE = ? ORDER BY TRIGGER_NAME`, t.Schema, t.Table); err != nil {
@@ -199,8 +203,9 @@ func (*mysqlDialect) lacks(ctx context.Context, q queryer, database, table strin
 	grantee := "'" + name + "'@'" + host + "'"
 	got, err := q.rows(ctx, rightsDoing, `SELECT PRIVILEGE_TYPE FROM information_schema.USER_PRIVILEGES WHERE GRANTEE = ?
 		UNION SELECT PRIVILEGE_TYPE FROM information_schema.SCHEMA_PRIVILEGES WHERE GRANTEE = ? AND ? LIKE TABLE_SCHEMA
-		UNION SELECT PRIVILEGE_TYPE FROM information_schema.TABLE_PRIVILEGES WHERE GRANTEE = ? AND TABLE_SCHEMA = ? AND TABLE_NAME = ?`,
-		grantee, grantee, database, grantee, database, table)
+		UNION SELECT PRIVILEGE_TYPE FROM information_schema.TABLE_PRIVILEGES WHERE GRANTEE = ? AND TABLE_SCHEMA = ? AND TABLE_NAME = ?
+		UNION SELECT PRIVILEGE_TYPE FROM information_schema.COLUMN_PRIVILEGES WHERE GRANTEE = ? AND TABLE_SCHEMA = ? AND TABLE_NAME = ?`,
+		grantee, grantee, database, grantee, database, table, grantee, database, table)
 	if err != nil {
 		return "", "", err
 	}

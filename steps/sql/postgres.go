@@ -40,6 +40,7 @@ type postgresDialect struct {
 	settings postgresSettings
 	database string                        // that sessions are in
 	timezone string                        // as the settings have it
+	limit    time.Duration                 // for a statement of a dry-run
 	zone     atomic.Pointer[time.Location] // of every session; known AFTER the first greeting
 }
 
@@ -52,7 +53,7 @@ func (c *Conn) openPostgres(given engine.Record) (driver.Connector, error) {
 		return nil, err
 	}
 	c.programs.settings = s.Programs
-	d := &postgresDialect{settings: s, database: s.Database, timezone: s.Timezone}
+	d := &postgresDialect{settings: s, database: s.Database, timezone: s.Timezone, limit: c.limit}
 	c.d, c.where = d, "postgres "+s.Address
 	if s.Timezone != "" {
 		zone, err := time.LoadLocation(s.Timezone)
@@ -135,7 +136,7 @@ func (d *postgresDialect) greet(ctx context.Context, raw driver.Conn, readOnly b
 		set += "; SET TimeZone = '" + strings.ReplaceAll(d.timezone, "'", "''") + "'"
 	}
 	if readOnly {
-		set += fmt.Sprintf("; SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY; SET statement_timeout = %d; SET lock_timeout = 5000", previewLimit.Milliseconds())
+		set += fmt.Sprintf("; SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY; SET statement_timeout = %d; SET lock_timeout = 5000", d.limit.Milliseconds())
 	}
 	if _, err := link.Exec(ctx, set).ReadAll(); err != nil {
 		return 0, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps/sql/statement"
 )
 
@@ -25,7 +26,8 @@ const postgresFound = ` c.relname = $2 AND (n.nspname = $1 OR $1 = pg_catalog.cu
 func (d *postgresDialect) look(ctx context.Context, q queryer, t statement.Name) (tableFacts, error) {
 	f := tableFacts{rows: -1}
 	doing := "look at table " + t.String()
-	rows, err := q.rows(ctx, doing, `SELECT c.relkind::text, c.relpersistence::text, c.reltuples::bigint, COALESCE(a.amname, ''), COALESCE(s.srvname, ''), c.oid::bigint, n.nspname
+	rows, err := q.rows(ctx, doing, `SELECT c.relkind::text, c.relpersistence::text, c.reltuples::bigint, COALESCE(a.amname, ''), COALESCE(s.srvname, ''), c.oid::bigint, n.nspname,
+		CASE WHEN c.relkind IN ('r', 'm') THEN pg_catalog.pg_total_relation_size(c.oid) END
 		FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 		LEFT JOIN pg_catalog.pg_am a ON a.oid = c.relam
 		LEFT JOIN pg_catalog.pg_foreign_table f ON f.ftrelid = c.oid LEFT JOIN pg_catalog.pg_foreign_server s ON s.oid = f.ftserver
@@ -43,6 +45,9 @@ func (d *postgresDialect) look(ctx context.Context, q queryer, t statement.Name)
 		f.leaky, f.engine = true, "foreign table of server "+word(rows[0][4])
 	case f.engine == "":
 		f.engine = "partitioned"
+	}
+	if rows[0][7] != nil {
+		f.size = engine.Figure{Value: number(rows[0][7]), Certainty: engine.FigureExact}
 	}
 	if n := number(rows[0][2]); n >= 0 && kind == "r" {
 		f.rows = n

@@ -138,7 +138,7 @@ func TestADryRunOnPostgresSendsOnlyReads(t *testing.T) {
 		}
 		seen++
 		for _, w := range bad {
-			if strings.Contains(text, w) && !strings.Contains(text, "pg_catalog.pg_trigger") && !strings.Contains(text, "k.confupdtype") && !strings.Contains(text, "has_table_privilege") {
+			if strings.Contains(text, w) && !strings.Contains(text, "pg_catalog.pg_trigger") && !strings.Contains(text, "k.confupdtype") && !strings.Contains(text, "_privilege(") {
 				t.Errorf("the server was sent %s", text)
 			}
 		}

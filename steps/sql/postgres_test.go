@@ -149,7 +149,7 @@ func TestPostgresNamesAndSearchPath(t *testing.T) {
 	failed(t, g.step(t, "query", query("SELECT * FROM ident(:t)", "t", "Stock")).do(), engine.EffectNone, "called \"Stock\"")
 	// A table in a later schema of the search_path is found, and its marker lies where the session makes tables.
 	g.must(t, "CREATE SCHEMA last", "CREATE TABLE last.deep (n int)", "ALTER DATABASE "+g.target.Settings["database"].(string)+" SET search_path = public, last")
-	if i := g.preview(t, exec("DELETE FROM deep")); len(i.Figures) != 1 || i.Figures[0].Certainty != engine.FigureExact {
+	if i := g.preview(t, exec("DELETE FROM deep")); len(i.Figures) != 2 || i.Figures[0].Certainty != engine.FigureExact {
 		t.Errorf("figures %s", figures(i))
 	}
 	ok(t, g.step(t, "exec", exec("INSERT INTO deep VALUES (1)")).do())

@@ -209,19 +209,21 @@ func (c *Conn) facts(ctx context.Context, q queryer, n statement.Name) (tableFac
 	c.mu.Lock()
 	f, ok := c.tables[key]
 	c.mu.Unlock()
-	if ok {
-		return f, c.sawTable(ctx, q, n, f)
+	if !ok {
+		var err error
+		if f, err = c.d.look(ctx, q, n); err != nil {
+			return f, err
+		}
 	}
-	f, err := c.d.look(ctx, q, n)
-	if err == nil && f.there {
+	if err := c.sawTable(ctx, q, n, &f); err != nil {
+		return f, err
+	}
+	if f.there {
 		c.mu.Lock()
 		c.tables[key] = f
 		c.mu.Unlock()
 	}
-	if err == nil {
-		err = c.sawTable(ctx, q, n, f)
-	}
-	return f, err
+	return f, nil
 }
 
 // ensureMarkers sees to it that the database has a table of markers that can be written, and says why

@@ -230,7 +230,7 @@ func (c *Conn) previewTakes(ctx context.Context, list []written, impact *engine.
 // previewEntries looks at each statement. What was changed before is no longer exact.
 func previewEntries(ctx context.Context, env *steps.Env, c *Conn, entries []entry, all engine.Record, one bool) (engine.Impact, error) {
 	impact := engine.Impact{Standing: engine.StandingWould}
-	n := &counter{c: c, env: env, changed: map[string]string{}, locals: engine.Record{}}
+	n := &counter{c: c, env: env, changed: map[string]string{}, lacking: map[string]string{}, keys: map[statement.Name][]string{}, locals: engine.Record{}}
 	var would []string
 	for _, e := range entries {
 		impact.Risk = max(impact.Risk, riskOf(e.st.Class))
@@ -244,6 +244,7 @@ func previewEntries(ctx context.Context, env *steps.Env, c *Conn, entries []entr
 			n.locals[e.as] = engine.Unknown{After: e.path}
 		}
 	}
+	impact.Figures = append(impact.Figures, n.sizes...)
 	impact.Would = strings.Join(would, "; ")
 	if more := len(entries) - len(would); more > 0 {
 		impact.Would += fmt.Sprintf("; and %d more", more)

@@ -41,6 +41,11 @@ func (r *restore) Preview(ctx context.Context, env *steps.Env) (engine.Impact, e
 		impact.Would = fmt.Sprintf("restore %s into the databases %s of %s", b.path, strings.Join(b.Dump.Databases, ", "), c.where)
 	}
 	unlikely(&impact, c.mayRestore(ctx, c, b))
+	if c.d.ddlRollsBack() {
+		addHow(&impact, "locks", "every table of the dump, against everybody, from when it comes to it until the whole dump is restored")
+	} else {
+		addHow(&impact, "locks", "one table after another, against everybody, while it is removed, made anew and filled; who comes between finds it gone or not yet full")
+	}
 	r.previewDump(b, &impact)
 	r.previewTables(ctx, c, b, &impact)
 	if r.Safety == "" {

@@ -31,7 +31,7 @@ func (c *Conn) saw(ctx context.Context) error {
 }
 
 // sawTable notes how a table is made: its columns, its engine, its triggers.
-func (c *Conn) sawTable(ctx context.Context, q queryer, n statement.Name, f tableFacts) error {
+func (c *Conn) sawTable(ctx context.Context, q queryer, n statement.Name, f *tableFacts) error {
 	if !steps.Watched(ctx) {
 		return nil
 	}
@@ -39,9 +39,21 @@ func (c *Conn) sawTable(ctx context.Context, q queryer, n statement.Name, f tabl
 		steps.Saw(ctx, "table "+n.String(), "not there")
 		return nil
 	}
+	if f.made == "" {
+		var err error
+		if f.made, err = c.madeAs(ctx, q, n, *f); err != nil {
+			return err
+		}
+	}
+	steps.Saw(ctx, "table "+n.String(), "made as "+f.made)
+	return nil
+}
+
+// madeAs is a digest of how a table is made.
+func (c *Conn) madeAs(ctx context.Context, q queryer, n statement.Name, f tableFacts) (string, error) {
 	rows, err := c.d.columns(ctx, q, n)
 	if err != nil {
-		return err
+		return "", err
 	}
 	var made strings.Builder
 	for _, r := range rows {
@@ -50,9 +62,7 @@ func (c *Conn) sawTable(ctx context.Context, q queryer, n statement.Name, f tabl
 		}
 		made.WriteByte('\n')
 	}
-	digest := engine.Digest(made.String() + f.engine + "\n" + strings.Join(f.triggers, "\n"))
-	steps.Saw(ctx, "table "+n.String(), fmt.Sprintf("made as %s", digest[:16]))
-	return nil
+	return engine.Digest(made.String() + f.engine + "\n" + strings.Join(f.triggers, "\n"))[:16], nil
 }
 
 func (*mysqlDialect) columns(ctx context.Context, q queryer, t statement.Name) ([][]any, error) {

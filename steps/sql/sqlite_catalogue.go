@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps/sql/statement"
 )
 
@@ -23,6 +24,9 @@ func (d sqliteDialect) look(ctx context.Context, q queryer, t statement.Name) (t
 		return f, err
 	}
 	f.there, f.view = true, word(rows[0][0]) == "view"
+	if info, err := os.Stat(d.file); err == nil { // the size of one table can be told only by reading it
+		f.size = engine.Figure{Name: "bytes, the database's file", Value: info.Size(), Certainty: engine.FigureExact}
+	}
 	rows, err = q.rows(ctx, doing, "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE ORDER BY name", t.Table)
 	if err != nil {
 		return f, err

@@ -20,6 +20,7 @@ type connector struct {
 	driver.Connector
 	d      dialect
 	access steps.Access
+	heard  func(text string)
 }
 
 func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
@@ -33,7 +34,7 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, errors.Join(err, raw.Close())
 	}
-	return &wire{Conn: raw, d: c.d, id: id, readOnly: c.access != steps.Full}, nil
+	return &wire{Conn: raw, d: c.d, id: id, readOnly: c.access != steps.Full, heard: c.heard}, nil
 }
 
 // noGreeting tells a server that took the connection and then said nothing.
@@ -57,6 +58,15 @@ type wire struct {
 	d        dialect
 	id       int64
 	readOnly bool
+	// heard is told each statement that is sent; nil: nobody listens.
+	heard func(text string)
+}
+
+// sent tells of a statement, unless the driver has handed it back to be prepared.
+func (w *wire) sent(text string, err error) {
+	if w.heard != nil && !errors.Is(err, driver.ErrSkip) {
+		w.heard(text)
+	}
 }
 
 // admit judges a statement.
@@ -93,7 +103,9 @@ func (w *wire) QueryContext(ctx context.Context, text string, args []driver.Name
 		return nil, err
 	}
 	if q, ok := w.Conn.(driver.QueryerContext); ok {
-		return q.QueryContext(ctx, text, args)
+		rows, err := q.QueryContext(ctx, text, args)
+		w.sent(text, err)
+		return rows, err
 	}
 	return nil, driver.ErrSkip
 }
@@ -104,7 +116,9 @@ func (w *wire) ExecContext(ctx context.Context, text string, args []driver.Named
 		return nil, err
 	}
 	if e, ok := w.Conn.(driver.ExecerContext); ok {
-		return e.ExecContext(ctx, text, args)
+		result, err := e.ExecContext(ctx, text, args)
+		w.sent(text, err)
+		return result, err
 	}
 	return nil, driver.ErrSkip
 }
@@ -119,6 +133,7 @@ func (w *wire) PrepareContext(ctx context.Context, text string) (driver.Stmt, er
 	if err := w.admit(text); err != nil {
 		return nil, err
 	}
+	w.sent(text, nil)
 	if p, ok := w.Conn.(driver.ConnPrepareContext); ok {
 		return p.PrepareContext(ctx, text)
 	}

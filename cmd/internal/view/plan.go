@@ -141,6 +141,9 @@ func planStep(b *strings.Builder, s preview.Step) {
 	for _, f := range s.Facts {
 		fmt.Fprintf(b, "%snow: %s: %s\n", inner, f.Name, indented(f.Value, inner))
 	}
+	for _, h := range s.How {
+		fmt.Fprintf(b, "%s%s: %s\n", inner, printable(h.Name), indented(h.Value, inner))
+	}
 	for _, d := range s.Details {
 		fmt.Fprintf(b, "%s| %s\n", inner, indented(d, inner+"| "))
 	}
@@ -159,6 +162,9 @@ func figure(f engine.Figure) string {
 	s := fmt.Sprintf("%s: %d (%s)", f.Name, f.Value, f.Certainty)
 	if f.Certainty == engine.FigureUnknown {
 		s = f.Name + ": unknown"
+	}
+	if f.Now {
+		s = "now: " + s
 	}
 	if f.Why != "" {
 		s += ": " + f.Why

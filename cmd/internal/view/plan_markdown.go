@@ -239,6 +239,9 @@ func planRisk(s preview.Step) string {
 func planImpact(s preview.Step, r room) string {
 	var parts []string
 	for _, f := range s.Figures {
+		if f.Now { // it stands in the fold
+			continue
+		}
 		name := prose(shortened(f.Name, r.text))
 		if f.Certainty == engine.FigureUnknown {
 			parts = append(parts, name+": unknown")
@@ -261,12 +264,15 @@ func planDetails(b *strings.Builder, p *preview.Plan, r room) {
 		}
 		var text strings.Builder
 		for _, f := range s.Figures {
-			if f.Why != "" {
+			if f.Why != "" || f.Now {
 				text.WriteString(figure(f) + "\n")
 			}
 		}
 		for _, f := range s.Facts {
 			fmt.Fprintf(&text, "now: %s: %s\n", f.Name, indented(f.Value, "     "))
+		}
+		for _, h := range s.How {
+			fmt.Fprintf(&text, "%s: %s\n", printable(h.Name), indented(h.Value, "     "))
 		}
 		for _, d := range s.Details {
 			text.WriteString("| " + indented(d, "| ") + "\n")

@@ -102,6 +102,8 @@ var planWords = map[string]string{
 	"value":           "The number, or what the live system says.",
 	"certainty":       "exact: a run finds the same number; estimate: about as many; unknown: the value says nothing.",
 	"why":             "Why it is no better than that, or why the step is left out or cannot be judged.",
+	"how":             "By what means, as far as others feel it: locks that are taken, whether a table is copied.",
+	"now":             "It tells how large something is now, not what the step would do; a saved plan is not held against it.",
 	"facts":           "What the live system says now.",
 	"seen":            "What tells the things that it was made from from others of their names; a saved plan is refused when they differ.",
 	"parameters":      "SHA-256 of the parameters as they would be sent, secrets by name only; absent where they are not known or are sensitive.",
