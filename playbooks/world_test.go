@@ -27,7 +27,8 @@ type world struct {
 	now     time.Time // when the runs begin
 	store   *journal.Store
 	runs    byte
-	yes     bool // whoever is asked for approval says yes
+	yes     bool   // whoever is asked for approval says yes
+	asked   func() // what happens while a person is asked
 }
 
 // january is New Year's Day in Bangkok, and still the old year where most servers' clocks are.
@@ -90,6 +91,9 @@ func (w *world) drive(start engine.RunStarted) (*engine.Run, error) {
 		Clock: local.SystemClock(), Random: func() float64 { return 0.5 }}
 	if w.yes {
 		d.Person = func(_ context.Context, c engine.AskPerson) engine.Event {
+			if w.asked != nil {
+				w.asked()
+			}
 			return engine.ApprovalGiven{Step: c.Step, Digest: c.Digest, By: engine.Person{User: "test"}}
 		}
 	}

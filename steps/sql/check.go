@@ -105,7 +105,7 @@ func (q *query) Check(ctx context.Context, env *steps.Env) ([]engine.Lack, error
 		return []entry{{st: st, query: true}}, err
 	}
 	if q.nodes != nodesAny && q.nodes != nodesEach {
-		return checkAll(ctx, env, q.all, entries)
+		return checkAll(ctx, env, q.node, q.all, entries)
 	}
 	members, err := membersOf(ctx, env)
 	if err != nil {
@@ -140,12 +140,12 @@ func (x *export) Check(ctx context.Context, env *steps.Env) ([]engine.Lack, erro
 
 // Check has the server prepare each statement.
 func (t *change) Check(ctx context.Context, env *steps.Env) ([]engine.Lack, error) {
-	return checkAll(ctx, env, t.all, t.entries)
+	return checkAll(ctx, env, t.node, t.all, t.entries)
 }
 
 // Check has the server prepare each statement.
 func (t *script) Check(ctx context.Context, env *steps.Env) ([]engine.Lack, error) {
-	return checkAll(ctx, env, t.all, t.entries)
+	return checkAll(ctx, env, nil, t.all, t.entries)
 }
 
 // Check looks at the server, for the program, and for room. What is known of the parameters decides how far.
@@ -164,8 +164,8 @@ func (d *dump) Check(ctx context.Context, env *steps.Env) ([]engine.Lack, error)
 	return lacks, nil
 }
 
-func checkAll(ctx context.Context, env *steps.Env, all engine.Record, entries func(*Conn) ([]entry, error)) ([]engine.Lack, error) {
-	c, err := connOf(ctx, env)
+func checkAll(ctx context.Context, env *steps.Env, node *string, all engine.Record, entries func(*Conn) ([]entry, error)) ([]engine.Lack, error) {
+	c, err := connAt(ctx, env, node)
 	if err != nil {
 		return nil, err
 	}

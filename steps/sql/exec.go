@@ -13,7 +13,8 @@ import (
 type change struct {
 	texts []source
 	all   engine.Record
-	one   bool // exec
+	one   bool    // exec
+	node  *string // of several servers the one that it is for; nil: the one that takes writes
 }
 
 // source is one statement as the parameters have it.
@@ -39,7 +40,7 @@ func decodeExec(params engine.Record) (steps.Operation, error) {
 	if _, err := statement.Parse(statement.Any, p.Exec); err != nil {
 		return nil, problemOf("exec", err)
 	}
-	return &change{texts: []source{{text: p.Exec}}, all: argsOf(params), one: true}, nil
+	return &change{texts: []source{{text: p.Exec}}, all: argsOf(params), one: true, node: p.Node}, nil
 }
 
 func decodeTransaction(params engine.Record) (steps.Operation, error) {
@@ -86,6 +87,9 @@ func (t *change) entries(c *Conn) ([]entry, error) {
 			return nil, fmt.Errorf("%s: %s%s", c.where, prefix(src.path), st.Class.Never)
 		}
 		out[i] = entry{st: st, path: src.path, query: src.query, args: src.args, as: src.as, expect: src.expect}
+		if said := unfitForOne(st.Class); said != "" && t.node != nil {
+			return nil, fmt.Errorf("%s: %s", c.where, said)
+		}
 		if said := unfit(st.Class, src.query, c.d.ddlRollsBack()); said != "" && !t.one {
 			return nil, fmt.Errorf("%s: %s%s", c.where, prefix(src.path), said)
 		}
@@ -117,7 +121,7 @@ func (t *change) alone(c *Conn, e entry) bool {
 
 // Prepare looks whether the effect can be committed together with its marker.
 func (t *change) Prepare(ctx context.Context, env *steps.Env) (engine.Preparation, error) {
-	c, err := connOf(ctx, env)
+	c, err := connAt(ctx, env, t.node)
 	if err != nil {
 		return engine.Preparation{}, err
 	}
@@ -150,7 +154,7 @@ func (t *change) written(entries []entry) []written {
 
 // Execute carries it out.
 func (t *change) Execute(ctx context.Context, env *steps.Env) engine.Outcome {
-	c, err := connOf(ctx, env)
+	c, err := connAt(ctx, env, t.node)
 	if err != nil {
 		return failure(err)
 	}
@@ -198,7 +202,7 @@ func (t *change) mark(c *Conn, env *steps.Env, s seen) *markers {
 
 // Settle finds out what became of an attempt that was cut off.
 func (t *change) Settle(ctx context.Context, env *steps.Env) engine.Settlement {
-	c, err := connOf(ctx, env)
+	c, err := connAt(ctx, env, t.node)
 	if err != nil {
 		return engine.Settlement{Evidence: []string{"could not ask: " + err.Error()}}
 	}

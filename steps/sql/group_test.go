@@ -243,3 +243,57 @@ func TestAReplicaIsNotWritten(t *testing.T) {
 		}
 	})
 }
+
+func TestNodeIsTheServerThatIsNamed(t *testing.T) {
+	eachFollowed(t, func(t *testing.T, g followed) {
+		at := func(r engine.Record, node string) engine.Record {
+			r["node"] = node
+			return r
+		}
+		follows := map[string]string{"mysql": "SELECT @@GLOBAL.read_only + 0 AS n", "postgres": "SELECT pg_is_in_recovery()::int AS n"}[g.target.Type]
+		for node, want := range map[string]int64{g.first: 0, g.second: 1} {
+			if got := first(t, ok(t, g.step(t, "query", at(query(follows), node)).do()))["n"]; got != want {
+				t.Errorf("%s says %v, want %d", node, got, want)
+			}
+			plan, err := g.stepUnder(t, steps.ReadOnly, "query", at(query(follows), node)).preview()
+			if err != nil || len(plan.Facts) != 1 {
+				t.Errorf("the plan: %+v, %v", plan, err)
+			}
+		}
+		// A name that is none, such as that of an expression that came out empty, is not taken for the one that takes writes.
+		for _, none := range []string{"127.0.0.1:1", ""} {
+			failed(t, g.step(t, "query", at(query(follows), none)).do(), engine.EffectNone, "its addresses are "+g.second+", "+g.first)
+		}
+		// Rows are the business of the one that takes writes, which keeps the marker, too. That is said when the playbook is loaded.
+		if p := judge(t, "exec", at(exec(more), g.second), g.target.Type).Problems; len(p) != 1 || p[0].Path != "node" || !strings.Contains(p[0].Message, "leave `node` out") {
+			t.Errorf("an UPDATE for one server: %v", p)
+		}
+		if p := judge(t, "query", at(asked(follows, "each"), g.second), g.target.Type).Problems; len(p) != 1 || p[0].Path != "node" {
+			t.Errorf("both: %v", p)
+		}
+	})
+}
+
+// TestWhatConcernsOneServerIsSentThere, and in a dry-run nowhere.
+func TestWhatConcernsOneServerIsSentThere(t *testing.T) {
+	primary, replica := servers.FollowedMySQL(t)
+	g := followed{first: primary.Address(), second: replica.Address(), one: primary, two: replica}
+	g.on(t, "mysql", primary.Settings(), servers.Open)
+	set := exec("SET GLOBAL max_connect_errors = 77")
+	set["node"] = g.second
+	value := func(db *stdsql.DB) string { return ground{db: db}.one(t, "SELECT @@GLOBAL.max_connect_errors") }
+	before := value(g.db)
+	plan, err := g.stepUnder(t, steps.ReadOnly, "exec", set).preview()
+	if err != nil || plan.Standing != engine.StandingWould || value(g.follower) != before {
+		t.Fatalf("the plan: %+v, %v; the setting is %s", plan, err, value(g.follower))
+	}
+	s := g.step(t, "exec", set)
+	ok(t, s.do())
+	if value(g.db) != before || value(g.follower) != "77" || before == "77" {
+		t.Errorf("the setting is %s and %s, and was %s", value(g.db), value(g.follower), before)
+	}
+	// AFTER a crash that server is asked whether the attempt still lives.
+	if settled := s.settle(); !settled.Dead || settled.Verdict != engine.VerdictUnknown {
+		t.Errorf("settled: %+v", settled)
+	}
+}

@@ -166,6 +166,10 @@ func controlSaid(verb string) string {
 func judgeQuery(p engine.Proposal) engine.Judgement {
 	j := judgeReading(p, "query")
 	j.Each = p.Params["nodes"] == nodesEach
+	_, one := p.Params["node"]
+	if _, several := p.Params["nodes"]; one && several {
+		j.Problems = append(j.Problems, engine.Problem{Path: "node", Message: nodeOrNodes})
+	}
 	return j
 }
 
@@ -205,6 +209,11 @@ func judgeExec(p engine.Proposal) engine.Judgement {
 	case statement.Control:
 		j.Problems = append(j.Problems, engine.Problem{Path: "exec", Message: controlSaid(st.Class.Verb)})
 	case statement.Writes, statement.Calls, statement.Session, statement.Defines, statement.Commits, statement.Other:
+	}
+	if _, one := p.Params["node"]; one {
+		if said := unfitForOne(st.Class); said != "" && len(j.Problems) == 0 {
+			j.Problems = append(j.Problems, engine.Problem{Path: "node", Message: said})
+		}
 	}
 	sent := use{st: st, path: "exec"}
 	j.Remarks = sent.remarks()

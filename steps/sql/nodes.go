@@ -18,6 +18,8 @@ const (
 	nodesEach = "each"
 )
 
+const nodeOrNodes = "give either `node` or `nodes`"
+
 // membersOf are the servers of a step's target; one that is alone is the only one.
 func membersOf(ctx context.Context, env *steps.Env) ([]*member, error) {
 	got, err := env.Conn(ctx)
@@ -33,6 +35,41 @@ func membersOf(ctx context.Context, env *steps.Env) ([]*member, error) {
 		return []*member{m}, nil
 	}
 	return nil, errors.New("the connection is not one to a database")
+}
+
+// connAt is the connection to one server of a step's target, by its address, whatever it says of itself; without an address that
+// of the step.
+func connAt(ctx context.Context, env *steps.Env, address *string) (*Conn, error) {
+	if address == nil {
+		return connOf(ctx, env)
+	}
+	members, err := membersOf(ctx, env)
+	if err != nil {
+		return nil, err
+	}
+	known := make([]string, len(members))
+	for i, m := range members {
+		if m.address == *address {
+			c, err := m.get(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return c, c.saw(ctx)
+		}
+		known[i] = m.address
+	}
+	return nil, fmt.Errorf("target %s has no server %q; its addresses are %s", env.Target.Name, *address, strings.Join(known, ", "))
+}
+
+// unfitForOne is why a statement may not be sent to a server that was chosen by its address; empty: it may. Rows and tables
+// belong to the server that takes writes, which keeps the marker as well.
+func unfitForOne(class statement.Class) string {
+	switch class.Sort {
+	case statement.Commits, statement.Other, statement.Reads, statement.Session:
+		return ""
+	case statement.Writes, statement.Calls, statement.Defines, statement.Control:
+	}
+	return class.Verb + " is not for one server among several, whose rows and tables come from the one that takes writes; leave `node` out"
 }
 
 // unfitForMany is why a step may not be sent to a server that may be a replica; nil: it may.

@@ -9,11 +9,13 @@ type queryParams struct {
 	Query string                  `param:"query" need:"yes" literal:"yes" doc:"the statement; it reads. Arguments are written :name, names of tables and columns that come as arguments ident(:name)"`
 	Args  map[string]engine.Value `param:"args" doc:"the statement's arguments by name; a list stands for the values of IN (…)"`
 	Nodes string                  `param:"nodes" enum:"writer,any,each" literal:"yes" doc:"which servers of a target with several are asked: writer (the default) is the one that takes writes, any the first that answers, in the order of the addresses; each asks all, and then the result is a list and expect is asked of every one"`
+	Node  *string                 `param:"node" doc:"the one server that is asked, by its address as the target has it, whatever it says of itself"`
 }
 
 type execParams struct {
 	Exec string                  `param:"exec" need:"yes" literal:"yes" doc:"the statement. Arguments are written :name, names of tables and columns that come as arguments ident(:name)"`
 	Args map[string]engine.Value `param:"args" doc:"the statement's arguments by name; a list stands for the values of IN (…)"`
+	Node *string                 `param:"node" doc:"of a target with several servers the one that the statement is for, by its address as the target has it, whatever it says of itself. For what concerns that server alone, such as its settings and its part in a replication, and not for rows or tables"`
 }
 
 type entryParams struct {

@@ -17,7 +17,7 @@ func (q *query) Preview(ctx context.Context, env *steps.Env) (engine.Impact, err
 	if q.nodes == nodesAny || q.nodes == nodesEach {
 		return q.previewNodes(ctx, env)
 	}
-	c, err := connOf(ctx, env)
+	c, err := connAt(ctx, env, q.node)
 	if err != nil {
 		return engine.Impact{}, err
 	}
@@ -169,7 +169,7 @@ func (q *query) previewRows(ctx context.Context, env *steps.Env) (engine.Impact,
 
 // Preview counts the rows that the statements would change.
 func (t *change) Preview(ctx context.Context, env *steps.Env) (engine.Impact, error) {
-	c, err := connOf(ctx, env)
+	c, err := connAt(ctx, env, t.node)
 	if err != nil {
 		return engine.Impact{}, err
 	}

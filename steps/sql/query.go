@@ -13,7 +13,8 @@ import (
 type query struct {
 	text  string
 	all   engine.Record
-	nodes string // which servers are asked
+	nodes string  // which servers are asked
+	node  *string // the one that is asked; nil: nodes says it
 }
 
 func decodeQuery(params engine.Record) (steps.Operation, error) {
@@ -21,10 +22,13 @@ func decodeQuery(params engine.Record) (steps.Operation, error) {
 	if err := steps.Bind(params, &p); err != nil {
 		return nil, err
 	}
+	if p.Node != nil && p.Nodes != "" {
+		return nil, engine.Problem{Path: "node", Message: nodeOrNodes}
+	}
 	if _, err := statement.Parse(statement.Any, p.Query); err != nil {
 		return nil, problemOf("query", err)
 	}
-	return &query{text: p.Query, all: argsOf(params), nodes: p.Nodes}, nil
+	return &query{text: p.Query, all: argsOf(params), nodes: p.Nodes, node: p.Node}, nil
 }
 
 // Execute reads.
@@ -35,7 +39,7 @@ func (q *query) Execute(ctx context.Context, env *steps.Env) engine.Outcome {
 	case nodesEach:
 		return q.each(ctx, env)
 	}
-	c, err := connOf(ctx, env)
+	c, err := connAt(ctx, env, q.node)
 	if err != nil {
 		return failure(err)
 	}
@@ -85,7 +89,7 @@ func (q *query) on(ctx context.Context, c *Conn) (engine.Record, error) {
 
 // Settle finds out what became of an attempt that was cut off, when it called what may have an effect.
 func (q *query) Settle(ctx context.Context, env *steps.Env) engine.Settlement {
-	c, err := connOf(ctx, env)
+	c, err := connAt(ctx, env, q.node)
 	if err != nil {
 		return engine.Settlement{Evidence: []string{"could not ask: " + err.Error()}}
 	}

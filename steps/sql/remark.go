@@ -44,7 +44,7 @@ func (u use) remarks() []engine.Remark {
 			say(engine.RuleServerFile, t.Start, "INTO %s writes on the database's machine; export writes here, with count and checksum", next.Upper)
 		case t.Kind == statement.Word && t.Upper == "BY" && next.Kind == statement.Text && i > 0 && tokens[i-1].Upper == "IDENTIFIED":
 			say(engine.RuleClear, next.Start, "the password stands in the statement; hand it over as an argument")
-		case strings.HasSuffix(name, "group_replication_bootstrap_group") && !offBehind(tokens[i+1:]):
+		case u.st.Class.Sort != statement.Reads && strings.HasSuffix(name, "group_replication_bootstrap_group") && !offBehind(tokens[i+1:]):
 			say(engine.RuleSplits, t.Start, "if another member lives, there are two groups from now on")
 		case gone[qualified(tokens, i)] != "" && (t.Kind == statement.Word || t.Kind == statement.Quoted):
 			say(engine.RuleFails, t.Start, "%s", gone[qualified(tokens, i)])
