@@ -41,6 +41,7 @@ docs: build ## docs/kinds.md, docs/lint.md and the schemas from the definitions
 	bin/handrail kinds > docs/kinds.md.new && mv docs/kinds.md.new docs/kinds.md
 	bin/handrail schema > docs/playbook.schema.json.new && mv docs/playbook.schema.json.new docs/playbook.schema.json
 	bin/handrail schema plan > docs/plan.schema.json.new && mv docs/plan.schema.json.new docs/plan.schema.json
+	bin/handrail schema diff > docs/diff.schema.json.new && mv docs/diff.schema.json.new docs/diff.schema.json
 	bin/handrail schema doctor > docs/doctor.schema.json.new && mv docs/doctor.schema.json.new docs/doctor.schema.json
 
 servers: ## bring up the servers that the tests ask

@@ -215,6 +215,15 @@ func (r *Run) ParentOf(path string) string {
 	return ""
 }
 
+// HomeOf is the path of a step as it is without the loops around it; see [Playbook.EachPath].
+func (r *Run) HomeOf(path string) string {
+	n := r.nodes[path]
+	if n == nil {
+		return path
+	}
+	return r.playAt(n.frame).home + n.def.ID
+}
+
 // GroupOf says how a step holds others: block, parallel, playbook, for_each, or, of one that acts, nothing.
 func (r *Run) GroupOf(path string) string {
 	n := r.nodes[path]

@@ -126,7 +126,7 @@ func (a *app) root() *cobra.Command {
 		return fmt.Errorf("%w; see: %s --help", err, c.CommandPath())
 	})
 	for _, add := range []func() *cobra.Command{
-		a.listCommand, a.describeCommand, a.validateCommand, a.lintCommand, a.planCommand, a.runCommand, a.resumeCommand,
+		a.listCommand, a.describeCommand, a.validateCommand, a.lintCommand, a.planCommand, a.diffCommand, a.runCommand, a.resumeCommand,
 		a.runsCommand, a.drillsCommand, a.showCommand, a.logsCommand, a.approveCommand, a.rejectCommand, a.resolveCommand,
 		a.cancelCommand, a.unlockCommand, a.pruneCommand, a.auditCommand, a.keyCommand, a.schemaCommand, a.kindsCommand, a.initCommand, a.doctorCommand, a.versionCommand,
 	} {

@@ -94,26 +94,30 @@ func (a *app) savePlan(p *preview.Plan, l *loaded, inputs engine.Record, name st
 
 // maskedPlan is the plan as it may be kept.
 func (a *app) maskedPlan(p *preview.Plan) (*preview.Plan, error) {
-	b, err := json.Marshal(p)
-	if err != nil {
+	out := &preview.Plan{}
+	if err := a.maskInto(out, p); err != nil {
 		return nil, fmt.Errorf("save the plan: %w", err)
+	}
+	return out, nil
+}
+
+// maskInto copies what has a JSON form, with every text masked.
+func (a *app) maskInto(to, from any) error {
+	b, err := json.Marshal(from)
+	if err != nil {
+		return err
 	}
 	// Text by text: a secret that is a number, or a mark of JSON, must not break the form.
 	var whole any
 	dec := json.NewDecoder(bytes.NewReader(b))
 	dec.UseNumber()
-	err = dec.Decode(&whole)
-	if err == nil {
-		b, err = json.Marshal(a.masker.Value(whole))
+	if err := dec.Decode(&whole); err != nil {
+		return err
 	}
-	out := &preview.Plan{}
-	if err == nil {
-		err = json.Unmarshal(b, out)
+	if b, err = json.Marshal(a.masker.Value(whole)); err != nil {
+		return err
 	}
-	if err != nil {
-		return nil, fmt.Errorf("save the plan: %w", err)
-	}
-	return out, nil
+	return json.Unmarshal(b, to)
 }
 
 // writeWhole puts a file in its place when it is complete.

@@ -11,10 +11,10 @@ import (
 
 func (a *app) schemaCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "schema [playbook|plan|doctor]", Short: "Write the JSON Schema of a playbook, for editors, or of what plan and doctor say", Args: cobra.MaximumNArgs(1),
+		Use: "schema [playbook|plan|diff|doctor]", Short: "Write the JSON Schema of a playbook, for editors, or of what plan, diff and doctor say", Args: cobra.MaximumNArgs(1),
 		Long: "Writes the JSON Schema of a playbook. An editor finds it by a first line such as\n  # yaml-language-server: $schema=./playbook.schema.json\n" +
-			"`handrail schema plan` and `schema doctor` write those of what `handrail plan -o json` and `handrail doctor -o json` say.",
-		ValidArgs: []string{"playbook", "plan", "doctor"},
+			"`handrail schema plan`, `schema diff` and `schema doctor` write those of what these commands say with -o json.",
+		ValidArgs: []string{"playbook", "plan", "diff", "doctor"},
 		RunE: func(_ *cobra.Command, args []string) error {
 			b, err := a.schemaOf(append(args, "playbook")[0])
 			if err != nil {
@@ -33,9 +33,11 @@ func (a *app) schemaOf(what string) ([]byte, error) {
 		return append(b, '\n'), err
 	case "plan":
 		return view.PlanSchema()
+	case "diff":
+		return view.DiffSchema()
 	case "doctor":
 		b, err := view.ExaminedSchema()
 		return append(b, '\n'), err
 	}
-	return nil, fmt.Errorf("there is no schema of %s; there are playbook, plan and doctor", what)
+	return nil, fmt.Errorf("there is no schema of %s; there are playbook, plan, diff and doctor", what)
 }

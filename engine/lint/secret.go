@@ -12,6 +12,12 @@ var (
 	withLogin  = regexp.MustCompile(`[a-z][a-z0-9+.-]*://[^\s:/@]+:[^\s:/@]+@|://hooks\.slack\.com/services/\S`)
 )
 
+// NamesSecret: what has such a name is a secret, wherever it stands.
+func NamesSecret(name string) bool { return secretName.MatchString(name) }
+
+// HoldsLogin: the text is an address in which a secret stands.
+func HoldsLogin(text string) bool { return withLogin.MatchString(text) }
+
 // secrets looks for secrets that are written out in the parameters of steps and the settings of targets.
 func (c *check) secrets() {
 	for _, t := range c.pb.Targets {

@@ -101,8 +101,10 @@ type Step struct {
 	Time *objective.Figure `json:"time,omitempty"`
 	// KnownAfter is the step AFTER which what this one reads will be known.
 	KnownAfter string `json:"known_after,omitempty"`
-	// Pos is where the step stands in its file.
+	// Line is where the step stands in its file.
 	Line int `json:"line"`
+	// Home is the path without the keys of the loops around the step, as in [engine.Playbook.EachPath].
+	Home string `json:"-"`
 }
 
 // Past adds what is known of how long the steps take.

@@ -427,6 +427,7 @@ func (w *walk) line(path string) *Step {
 	s := Step{
 		Path: path, Title: v.Title, Kind: v.Kind, Operation: v.Operation, Target: v.Target,
 		Depth: depth, Section: strings.TrimPrefix(w.section, "steps"), Group: w.run.GroupOf(path), Line: v.Line,
+		Home: w.run.HomeOf(path),
 	}
 	s.Standing, s.Class, s.Risk = engine.StandingWould, v.Class, v.Risk
 	w.index[path] = len(w.plan.Steps)

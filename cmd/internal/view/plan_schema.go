@@ -25,7 +25,7 @@ func PlanSchema() ([]byte, error) {
 		return nil, fmt.Errorf("a plan has no version")
 	}
 	version.Const = preview.Version
-	explain(s)
+	explainWith(s, planWords)
 	b, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("schema of a plan: %w", err)
@@ -60,17 +60,17 @@ func words[T fmt.Stringer](all ...T) *jsonschema.Schema {
 	return s
 }
 
-// explain adds what each property means. A name means the same wherever it stands.
-func explain(s *jsonschema.Schema) {
+// explainWith adds what each property means. A name means the same wherever it stands.
+func explainWith(s *jsonschema.Schema, words map[string]string) {
 	if s.Items != nil {
-		explain(s.Items)
+		explainWith(s.Items, words)
 	}
 	if s.Properties == nil {
 		return
 	}
 	for p := s.Properties.Oldest(); p != nil; p = p.Next() {
-		p.Value.Description = planWords[p.Key]
-		explain(p.Value)
+		p.Value.Description = words[p.Key]
+		explainWith(p.Value, words)
 	}
 }
 

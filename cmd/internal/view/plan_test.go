@@ -121,8 +121,16 @@ func TestEveryPropertyOfAPlanIsExplained(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if seen := everyProperty(t, text); seen < 30 {
+		t.Errorf("only %d properties were found", seen)
+	}
+}
+
+// everyProperty of a schema has a description; it gives how many there are.
+func everyProperty(t *testing.T, schema []byte) int {
+	t.Helper()
 	var doc map[string]any
-	if err := json.Unmarshal(text, &doc); err != nil {
+	if err := json.Unmarshal(schema, &doc); err != nil {
 		t.Fatal(err)
 	}
 	seen := 0
@@ -136,15 +144,13 @@ func TestEveryPropertyOfAPlanIsExplained(t *testing.T) {
 			seen++
 			property, _ := p.(map[string]any)
 			if property["description"] == nil {
-				t.Errorf("%s.%s is not explained; see planWords", at, name)
+				t.Errorf("%s.%s is not explained; see the words beside the schema", at, name)
 			}
 			walk(at+"."+name, property)
 		}
 	}
 	walk("", doc)
-	if seen < 30 {
-		t.Errorf("only %d properties were found", seen)
-	}
+	return seen
 }
 
 // TestAPlanIsAsItsSchemaSays, a full one and an empty one; what the schema does not know is refused by it.
