@@ -254,7 +254,7 @@ steps:
 `)
 	g.handrail("plan", "clean", "-i", "pin=4711", "--out", "clean.plan").is(0)
 	figures := g.saved().Plan.Steps[0].Figures
-	if len(figures) != 1 || figures[0].Value != 4711 {
+	if len(figures) != 2 || figures[0].Value != 4711 {
 		t.Errorf("the plan has %+v", figures)
 	}
 	g.handrail("run", "--plan", "clean.plan", "-i", "pin=4711", "--yes").is(0, "still holds")

@@ -227,7 +227,7 @@ func TestPlanNamesTheNodesAndTheKeysOnEach(t *testing.T) {
 		for _, s := range c.Nodes {
 			has(t, text, s.Addr)
 		}
-		if im.Standing != engine.StandingWould || len(im.Figures) != 1 || im.Figures[0].Value != 90 || im.Figures[0].Certainty != engine.FigureExact {
+		if im.Standing != engine.StandingWould || len(im.Figures) != 3 || im.Figures[0].Value != 90 || im.Figures[0].Certainty != engine.FigureExact {
 			t.Errorf("%s: %+v", op, im)
 		}
 	}

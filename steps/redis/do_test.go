@@ -374,7 +374,7 @@ func TestPreviewSaysWhatTheServerHoldsNow(t *testing.T) {
 	im := w.preview(call("do", do("DEL", "a", "b", "none")))
 	text := fmt.Sprintf("%+v", im)
 	has(t, text, "string, expires in 1h0m0s", "string, does not expire", "does not exist", "allkeys-lru")
-	if len(im.Figures) != 1 || im.Figures[0].Value != 2 || im.Figures[0].Certainty != engine.FigureExact {
+	if len(im.Figures) != 2 || im.Figures[0].Value != 2 || im.Figures[0].Certainty != engine.FigureExact {
 		t.Errorf("figures: %+v", im.Figures)
 	}
 	im = w.preview(call("do", do("FLUSHALL")))

@@ -18,9 +18,12 @@ func (o *do) previewFacts(ctx context.Context, n *node, now state, im engine.Imp
 	case o.command.name == "CONFIG|SET" && len(o.words) >= 4:
 		return o.configNow(ctx, n, im)
 	case o.command.wipes() && o.command.name != "SWAPDB":
-		im.Figures = append(im.Figures, keysNow(now, n.db, o.command.name == "FLUSHALL"))
+		all := o.command.name == "FLUSHALL"
+		keys := keysNow(now, n.db, all)
+		im.Figures = append(im.Figures, keys, now.dataset(all, keys))
 		return im, nil
 	}
+	im.Facts = append(im.Facts, now.memory()...)
 	keys := o.command.keysOf(o.words)
 	facts, existing, err := n.keyFacts(ctx, keys)
 	if err != nil {
@@ -38,7 +41,11 @@ func (o *do) previewFacts(ctx context.Context, n *node, now state, im engine.Imp
 			}
 			f.Value, _ = v.(int64)
 		}
-		im.Figures = append(im.Figures, f)
+		weight, err := n.weighed(ctx, keys, f)
+		if err != nil {
+			return im, err
+		}
+		im.Figures = append(im.Figures, f, weight)
 	}
 	return im, nil
 }

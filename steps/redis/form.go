@@ -221,6 +221,7 @@ func (o *create) Preview(ctx context.Context, env *steps.Env) (engine.Impact, er
 		return im, nil
 	}
 	im.Would = fmt.Sprintf("form a cluster of %d nodes", len(sites))
+	im.Figures = []engine.Figure{touched(len(sites))}
 	formed, obstacles := f.whatIs(sites)
 	switch {
 	case formed:

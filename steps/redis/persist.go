@@ -289,6 +289,7 @@ func (p *persist) Preview(ctx context.Context, env *steps.Env) (engine.Impact, e
 		return p.previewOn(ctx, nodes[0], im)
 	}
 	im.Would += ", on " + p.nodes + " side by side"
+	im.Figures = append(im.Figures, touched(len(nodes)))
 	parts, err := askEach(ctx, nodes, func(ctx context.Context, n placed) (engine.Impact, error) {
 		return p.previewOn(ctx, n, engine.Impact{Standing: im.Standing})
 	})

@@ -165,7 +165,8 @@ func (o *do) previewMany(ctx context.Context, c *Conn, im engine.Impact) (engine
 	if err != nil {
 		return engine.Impact{}, err
 	}
-	var keys engine.Figure
+	sums := map[string]engine.Figure{}
+	var names []string
 	for i, part := range parts {
 		for _, f := range part.Facts {
 			im.Facts = append(im.Facts, engine.Fact{Name: nodes[i].address + " " + f.Name, Value: f.Value})
@@ -175,12 +176,16 @@ func (o *do) previewMany(ctx context.Context, c *Conn, im engine.Impact) (engine
 		}
 		for _, f := range part.Figures {
 			im.Facts = append(im.Facts, engine.Fact{Name: nodes[i].address + " " + f.Name, Value: fmt.Sprint(f.Value)})
-			keys = addFigure(keys, f)
+			if _, had := sums[f.Name]; !had {
+				names = append(names, f.Name)
+			}
+			sums[f.Name] = addFigure(sums[f.Name], f)
 		}
 	}
-	if keys.Name != "" {
-		im.Figures = append(im.Figures, keys)
+	for _, name := range names {
+		im.Figures = append(im.Figures, sums[name])
 	}
+	im.Figures = append(im.Figures, touched(len(nodes)))
 	return im, nil
 }
 

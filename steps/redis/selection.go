@@ -58,7 +58,8 @@ const scanCount = 1000
 type tally struct {
 	cursor         string
 	matched, found int64
-	looked         int64 // about how many keys the server has looked at
+	looked         int64    // about how many keys the server has looked at
+	sample         []string // the first that were found
 }
 
 // scan looks at one more portion of the keys, by reading only.
@@ -82,6 +83,9 @@ func (s selection) scan(ctx context.Context, n *node, t *tally) error {
 	t.looked += scanCount
 	if len(s.condition) == 0 {
 		t.found += int64(len(keys))
+		for _, k := range keys[:min(len(keys), mostWeighed-len(t.sample))] {
+			t.sample = append(t.sample, raw(k))
+		}
 		return nil
 	}
 	return s.judge(ctx, n, keys, t)
@@ -112,6 +116,9 @@ func (s selection) judge(ctx context.Context, n *node, keys engine.List, t *tall
 		}
 		if s.condition.holds(values[from:to]) {
 			t.found++
+			if len(t.sample) < mostWeighed {
+				t.sample = append(t.sample, raw(keys[i]))
+			}
 		}
 	}
 	return nil
@@ -137,16 +144,16 @@ const (
 	mostLooking = 2 * time.Second
 )
 
-// estimate counts the keys, or as many as a plan may look at, and reckons from those.
-func (s selection) estimate(ctx context.Context, env *steps.Env, n *node) (engine.Figure, error) {
+// estimate counts the keys, or as many as a plan may look at, and reckons from those. It gives the first of them, too.
+func (s selection) estimate(ctx context.Context, env *steps.Env, n *node) (engine.Figure, []string, error) {
 	started := env.Now()
 	t := tally{cursor: "0"}
 	for {
 		if err := s.scan(ctx, n, &t); err != nil {
-			return engine.Figure{}, err
+			return engine.Figure{}, nil, err
 		}
 		if t.cursor == "0" {
-			return engine.Figure{Name: "keys", Value: t.found, Certainty: engine.FigureExact}, nil
+			return engine.Figure{Name: "keys", Value: t.found, Certainty: engine.FigureExact}, t.sample, nil
 		}
 		if t.looked >= mostLooked || env.Now().Sub(started) >= mostLooking {
 			break
@@ -154,7 +161,7 @@ func (s selection) estimate(ctx context.Context, env *steps.Env, n *node) (engin
 	}
 	part := scanned(t.cursor)
 	return engine.Figure{Name: "keys", Value: int64(float64(t.found) / part), Certainty: engine.FigureEstimate,
-		Why: fmt.Sprintf("reckoned from %d keys, which are %.0f %% of the database", t.looked, 100*part)}, nil
+		Why: fmt.Sprintf("reckoned from %d keys, which are %.0f %% of the database", t.looked, 100*part)}, t.sample, nil
 }
 
 // count is the operation that counts a selection.

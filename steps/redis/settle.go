@@ -115,6 +115,7 @@ func (a *onceOnly) previewAt(ctx context.Context, env *steps.Env, c *Conn, at tr
 	case single:
 	}
 	im.Warnings = append(im.Warnings, now.warnings()...)
+	im.Facts = append(im.Facts, now.memory()...)
 	if now.evicts() {
 		im.Warnings = append(im.Warnings, fmt.Sprintf(
 			"policy %s may evict the marker; a crash during this step may then have to be decided by a person", now.policy))

@@ -311,7 +311,7 @@ func (s *sweep) Preview(ctx context.Context, env *steps.Env) (engine.Impact, err
 	if err != nil {
 		return engine.Impact{}, err
 	}
-	var keys engine.Figure
+	var keys, weight engine.Figure
 	for i, part := range parts {
 		if part.Why != "" {
 			im.Standing, im.Why = engine.StandingUnknown, part.Why
@@ -319,11 +319,23 @@ func (s *sweep) Preview(ctx context.Context, env *steps.Env) (engine.Impact, err
 		}
 		im.Warnings = append(im.Warnings, part.Warnings...)
 		keys = addFigure(keys, part.Figures[0])
+		if len(part.Figures) > 1 {
+			weight = addFigure(weight, part.Figures[1])
+		}
+		for _, f := range part.Facts {
+			if s.nodes != "" {
+				f.Name = nodes[i].address + " " + f.Name
+			}
+			im.Facts = append(im.Facts, f)
+		}
 		if s.nodes != "" {
 			im.Facts = append(im.Facts, engine.Fact{Name: nodes[i].address, Value: fmt.Sprintf("%d keys, %s", part.Figures[0].Value, part.Figures[0].Certainty)})
 		}
 	}
-	im.Figures = append(im.Figures, keys)
+	im.Figures = append(im.Figures, keys, touched(len(nodes)))
+	if weight.Name != "" {
+		im.Figures = append(im.Figures, weight)
+	}
 	return im, nil
 }
 
@@ -339,7 +351,7 @@ func (s *sweep) previewOn(ctx context.Context, env *steps.Env, n placed) (engine
 	if len(s.condition) > 0 && s.uses("idle") && strings.Contains(now.policy, "lfu") {
 		im.Warnings = append(im.Warnings, "policy "+now.policy+" keeps no idle time; the server would refuse the sweep")
 	}
-	f, err := s.estimate(ctx, env, n.node)
+	f, sample, err := s.estimate(ctx, env, n.node)
 	if err != nil {
 		return im, err
 	}
@@ -347,6 +359,14 @@ func (s *sweep) previewOn(ctx context.Context, env *steps.Env, n placed) (engine
 		f.Value, f.Why = s.most, strings.TrimPrefix(f.Why+"; no more than max_keys", "; ")
 	}
 	im.Figures = append(im.Figures, f)
+	if s.action != "PEXPIRE" {
+		weight, err := n.weighed(ctx, sample, f)
+		if err != nil {
+			return im, err
+		}
+		im.Figures = append(im.Figures, weight)
+	}
+	im.Facts = now.memory()
 	return im, nil
 }
 
