@@ -161,35 +161,6 @@ func TestRedisNodeWithoutReplicaIsReplaced(t *testing.T) {
 	}
 }
 
-func TestRedisNodeWithReplicaIsReplaced(t *testing.T) {
-	r := &ring{ground: newGround(t, 6), t: t, folder: t.TempDir()}
-	r.target = r.cluster(6)
-	for i := 1; i <= 6; i++ {
-		r.containers = append(r.containers, fmt.Sprintf("%s-%d", r.name, i))
-	}
-	w := open(t, "redis-cluster-create", r.engine, r.target)
-	inputs := r.inputs()
-	inputs["count"], inputs["replicas"] = 6, 1
-	w.ends(w.run(inputs), engine.RunOK)
-	c := r.client()
-	r.fill(c, "reservation", 300)
-	if err := c.ForEachMaster(t.Context(), func(ctx context.Context, n *goredis.Client) error { return n.Wait(ctx, 1, time.Minute).Err() }); err != nil {
-		t.Fatal(err) // what a replica has not got yet is lost with its master
-	}
-	address := r.lose(2)
-	r.until("a replica has taken over", func() bool { n, err := c.DBSize(context.Background()).Result(); return err == nil && n == 300 })
-	w, run := r.replace(2, address, nil)
-	w.ends(run, engine.RunOK)
-	if w.state(run, "taken") != engine.Skipped || w.state(run, "follows") != engine.OK {
-		t.Errorf("taken is %s, follows %s", w.state(run, "taken"), w.state(run, "follows"))
-	}
-	health := open(t, "redis-cluster-health", r.target)
-	health.ends(health.run(map[string]any{"replicas": 1}), engine.RunOK)
-	if n := r.keys(r.client()); n != 300 {
-		t.Errorf("%d keys", n)
-	}
-}
-
 func TestRedisMemoryIsBounded(t *testing.T) {
 	s := servers.Redis(t)
 	c := s.Client()

@@ -64,37 +64,9 @@ func TestTheDisaster(t *testing.T) {
 	s.numbersOn(w)
 	s.is(s.handrail("drills", "disaster-recovery", "--strict"), 0, "disaster-recovery: last run well ", "RTO 1 h: held", "RPO 15 min: held")
 	for _, port := range []int{3001, 3002} {
-		if body := s.health(port); !strings.Contains(body, `"fallback_mode":false`) || !strings.Contains(body, `"status":"up"`) {
-			t.Errorf("back end on %d: %s", port, body)
-		}
+		s.health(port, `"fallback_mode":false`, `"status":"up"`)
 	}
-	s.clusterDown(w)
-}
-
-// clusterDown: all nodes of Redis are killed. The back ends number on without it and say so, and redis-cluster-down brings it back.
-func (s *stand) clusterDown(w *writers) {
-	s.t.Helper()
-	nodes := []string{s.name + "-redis-1", s.name + "-redis-2", s.name + "-redis-3"}
-	s.docker(append([]string{"kill"}, nodes...)...)
-	if _, err := s.write(w, 3001); err != nil {
-		s.t.Errorf("without Redis no number is given out: %v", err)
-	}
-	for _, port := range []int{3001, 3002} {
-		if body := s.health(port); !strings.Contains(body, `"fallback_mode":true`) {
-			s.t.Errorf("without Redis the back end on %d says %s", port, body)
-		}
-	}
-	health := fmt.Sprintf("http://%[1]s.1:3001/health/numbering,http://%[1]s.1:3002/health/numbering", s.net)
-	s.is(s.handrail("run", "redis-cluster-down", "--yes", "--env", s.environment, "-i", "containers="+strings.Join(nodes, ","), "-i", "health="+health,
-		"-i", "folder="+filepath.Join(s.dir, "stack", "backups", "redis")), 0, "degraded")
-	for _, port := range []int{3001, 3002} {
-		if body := s.health(port); !strings.Contains(body, `"fallback_mode":false`) {
-			s.t.Errorf("with Redis back, the back end on %d says %s", port, body)
-		}
-	}
-	if len(w.twice) > 0 {
-		s.t.Errorf("given out twice: %v", w.twice)
-	}
+	s.redis(t, w)
 }
 
 // keep writes keys that have no expiry into Redis.
@@ -136,11 +108,16 @@ func (s *stand) refuses() {
 	}
 }
 
-// recover runs disaster-recovery, kills it in each place, resumes it, and says yes to what it asks.
+// recover runs disaster-recovery.
 func (s *stand) recover() said {
 	s.t.Helper()
-	args := []string{"run", "disaster-recovery", "--yes", "--env", s.environment, "--inputs", s.input}
-	all := places(s.t)
+	return s.through(places(s.t), "disaster-recovery", "--inputs", s.input)
+}
+
+// through runs a playbook, kills it in each of the places, resumes it, and says yes to what it asks.
+func (s *stand) through(all []string, playbook string, args ...string) said {
+	s.t.Helper()
+	args = append([]string{"run", playbook, "--yes", "--env", s.environment}, args...)
 	left, kills, run := all, 0, ""
 	for range 3*len(all) + 10 {
 		step := ""
@@ -210,10 +187,8 @@ func (s *stand) hasWhatTheBackupsHad(w *writers, begun time.Time) {
 		s.t.Error("nothing was lost in this disaster, so the gap was not put to the test")
 	}
 	s.t.Logf("of %d numbers the restored database does not know", lost)
+	s.has("before")
 	for i := range 100 {
-		if v, err := s.cache.Get(s.t.Context(), fmt.Sprintf("before:%d", i)).Result(); err != nil || v != fmt.Sprint(i) {
-			s.t.Errorf("key before:%d is %q, %v", i, v, err)
-		}
 		if n, err := s.cache.Exists(s.t.Context(), fmt.Sprintf("after:%d", i)).Result(); err != nil || n != 0 {
 			s.t.Errorf("key after:%d came back from nowhere: %v", i, err)
 		}
@@ -249,16 +224,22 @@ func (s *stand) numbersOn(w *writers) {
 	}
 }
 
-func (s *stand) health(port int) string {
+// health asks a back end how it is, and looks for what it should say.
+func (s *stand) health(port int, words ...string) {
 	s.t.Helper()
 	r, err := client.Get(fmt.Sprintf("http://%s.1:%d/health/numbering", s.net, port))
 	if err != nil {
-		return err.Error()
+		s.t.Errorf("back end on %d: %v", port, err)
+		return
 	}
 	defer func() { _ = r.Body.Close() }()
-	b, err := io.ReadAll(r.Body)
+	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return err.Error()
+		s.t.Errorf("back end on %d: %v", port, err)
 	}
-	return string(b)
+	for _, w := range words {
+		if !strings.Contains(string(body), w) {
+			s.t.Errorf("back end on %d says %s, and not %s", port, body, w)
+		}
+	}
 }
