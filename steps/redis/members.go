@@ -79,10 +79,10 @@ func (m *membership) find(ctx context.Context, c *Conn) (*change, error) {
 	}
 	subject, known := c.member(l, m.subject)
 	if m.word == "forget" {
-		return m.findForget(c, l, subject, known), nil
+		return m.findForget(ctx, c)
 	}
 	if m.word == "take" && known {
-		return m.findTake(ctx, c, l, subject)
+		return m.findTake(ctx, c, subject)
 	}
 	of, ok := c.member(l, m.of)
 	switch {
@@ -235,16 +235,28 @@ func (m *membership) findReplicate(ctx context.Context, c *Conn, l *layout, subj
 	return ch, nil
 }
 
-// findForget: the nodes that stay forget it, each by itself; one that still knew it would tell the others.
-func (m *membership) findForget(c *Conn, l *layout, subject member, known bool) *change {
+// findForget: the nodes that stay forget it, each by itself; one that still knew it would tell the others. So it is looked for in what each of them
+// knows: an attempt before this one may have been cut off between two.
+func (m *membership) findForget(ctx context.Context, c *Conn) (*change, error) {
+	views, silent, err := c.views(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var subject member
+	known := false
+	for i := 0; i < len(views) && !known; i++ {
+		subject, known = c.member(views[i], m.subject)
+	}
 	ch := &change{would: "have every node forget " + m.subject, done: !known, id: subject.id}
 	if !known {
-		return ch
+		return ch, silent // who did not answer may know it
 	}
-	for _, other := range l.members {
-		if other.master == subject.id {
-			ch.why = fmt.Errorf("redis %s: it is the master of %s; nothing was changed; give that one another master first (cluster_replicate), or fail it over",
-				c.reached(subject), c.reached(other))
+	for _, l := range views {
+		for _, other := range l.members {
+			if other.master == subject.id {
+				ch.why = fmt.Errorf("redis %s: it is the master of %s; nothing was changed; give that one another master first (cluster_replicate), or fail it over",
+					c.reached(subject), c.reached(other))
+			}
 		}
 	}
 	if len(subject.slots) > 0 {
@@ -255,7 +267,7 @@ func (m *membership) findForget(c *Conn, l *layout, subject member, known bool) 
 		ch.facts = append(ch.facts, engine.Fact{Name: c.reached(subject), Value: "is alive, and would be reset, so that it does not come back by itself"})
 	}
 	ch.do = func(ctx context.Context) error { return c.forget(ctx, subject) }
-	return ch
+	return ch, nil
 }
 
 func (c *Conn) forget(ctx context.Context, subject member) error {

@@ -13,11 +13,16 @@ type takeParams struct {
 
 // findTake: what the slots held is lost, and the failed nodes that had them are forgotten BEFORE the slots get a
 // new owner; one that came back would quarrel about them. An attempt that was cut off in between is gone on with,
-// because slots of a forgotten node have none.
-func (m *membership) findTake(ctx context.Context, c *Conn, l *layout, subject member) (*change, error) {
-	lost := l.uncovered()
+// because slots of a forgotten node have none. So every node is asked: one may have forgotten, and another not.
+func (m *membership) findTake(ctx context.Context, c *Conn, subject member) (*change, error) {
+	views, silent, err := c.views(ctx)
+	if err != nil {
+		return nil, err
+	}
+	lost, agreed := uncoveredIn(views)
+	dead := lostWith(views)
 	ch := &change{would: fmt.Sprintf("give %s the slots %s, which no node answers for", c.reached(subject), rangesText(lost)),
-		id: subject.id, done: len(lost) == 0}
+		id: subject.id, done: silent == nil && agreed && len(lost)+len(dead) == 0}
 	if ch.done {
 		ch.would = "give " + c.reached(subject) + " the slots that no node answers for; there are none"
 		return ch, nil
@@ -30,18 +35,11 @@ func (m *membership) findTake(ctx context.Context, c *Conn, l *layout, subject m
 	if err != nil {
 		return nil, err
 	}
-	var dead []member
-	for _, other := range l.members {
-		if !other.failed || len(other.slots) == 0 {
-			continue
-		}
-		dead = append(dead, other)
+	for _, other := range dead {
 		ch.facts = append(ch.facts, engine.Fact{Name: c.reached(other), Value: "has failed with the slots " + rangesText(other.slots) + ", and would be forgotten"})
-		for _, r := range l.members {
-			if r.master == other.id && !r.failed {
-				ch.why = fmt.Errorf("redis %s: it is a replica of %s, which has failed, and has the keys; nothing was changed; let it take over (CLUSTER FAILOVER TAKEOVER)",
-					c.reached(r), c.reached(other))
-			}
+		if r, ok := replicaOf(views, other); ok {
+			ch.why = fmt.Errorf("redis %s: it is a replica of %s, which has failed, and has the keys; nothing was changed; let it take over (CLUSTER FAILOVER TAKEOVER)",
+				c.reached(r), c.reached(other))
 		}
 	}
 	switch {
