@@ -209,7 +209,7 @@ func (r *Run) applyFinished(n *node, e StepFinished, at time.Time) error {
 	switch e.State {
 	case OK, Degraded:
 		n.effect = EffectNone
-		n.marked = n.class() == ClassTransactional
+		n.marked = n.class() == ClassTransactional && n.def.Fails == nil // what was refused has left no marker
 		r.calm(n)
 		r.finish(n, e.State)
 	case Failed:

@@ -6,7 +6,7 @@ import (
 )
 
 // Judge turns the outcome of an Execute into the event that ends the attempt, or that schedules the
-// next one. It asks `expect` and `tolerate`, so that a journal holds verdicts and a replay evaluates
+// next one. It asks `expect`, `tolerate` and `fails`, so that a journal holds verdicts and a replay evaluates
 // nothing. jitter is between 0 and 1.
 func (r *Run) Judge(c Execute, o Outcome, jitter float64) Event {
 	n := r.nodes[c.Step]
@@ -23,6 +23,8 @@ func (r *Run) Judge(c Execute, o Outcome, jitter float64) Event {
 	switch {
 	case o.InDoubt && !c.Class.Repeatable() && c.Class != ClassAdvisory:
 		e.State = InDoubt
+	case n.def.Fails != nil:
+		r.judgeFailure(n, o, &e)
 	case e.Error != "":
 		e.State = Failed
 	default:
@@ -133,7 +135,10 @@ func (r *Run) JudgeSettled(c Settle, s Settlement, asked *Answer) []Event {
 		end.State, end.Error = Failed, s.Err
 	case s.Verdict == VerdictDone:
 		end.State, end.Effect, end.Result = OK, EffectNone, Typed{s.Result}
-		if end.Message == "" {
+		switch {
+		case n.def.Fails != nil:
+			r.judgeFailure(n, Outcome{Result: s.Result}, &end)
+		case end.Message == "":
 			r.judgeResult(n, Outcome{Result: s.Result}, &end)
 		}
 	default:

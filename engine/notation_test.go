@@ -44,6 +44,19 @@ func (w word) Eval(s Scope) (Value, error) {
 	return v, nil
 }
 
+// saying is the expression error contains "…".
+type saying string
+
+func (w saying) String() string { return fmt.Sprintf("error contains %q", string(w)) }
+
+func (w saying) Eval(s Scope) (Value, error) {
+	v, err := s.Name(ErrorField)
+	if err != nil {
+		return nil, err
+	}
+	return strings.Contains(Text(v), string(w)), nil
+}
+
 var notationClasses = map[string]Class{
 	"read": ClassRead, "idem": ClassIdempotent, "tx": ClassTransactional, "once": ClassUnrepeatable,
 	"tell": ClassAdvisory, "ask": ClassPerson,
@@ -152,6 +165,8 @@ func parseOption(t *testing.T, s *Step, opt string) {
 		s.Expect = word(v)
 	case "tolerate":
 		s.Tolerate = word(v)
+	case "fails":
+		s.Fails = saying(v)
 	case "each":
 		s.ForEach = &Template{Literal: literal(v)}
 		if strings.Contains(v, ".") {

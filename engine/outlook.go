@@ -90,6 +90,9 @@ func (o outlooks) act(s *Step, scope Scope, prefix string) {
 	}
 	params, _ := glimpse(s.Params, scope).(Record)
 	eachProbe(s.Params, func(p *Probe) { o.probe(p, scope, path) })
+	if s.Fails != nil { // what it lacks is what it is about
+		return
+	}
 	o.f(Outlook{Pos: s.Pos, Call: Call{
 		Step: path, ID: s.ID, Title: s.Title, Kind: s.Kind, Operation: s.Operation.Name, Target: s.Target, Params: params,
 		Class: s.Class, Timeout: s.Timeout, Wipes: s.Wipes, Sensitive: s.Sensitive,
@@ -97,7 +100,7 @@ func (o outlooks) act(s *Step, scope Scope, prefix string) {
 }
 
 func (o outlooks) probe(p *Probe, scope Scope, path string) {
-	if p.Kind == "" { // it is about what the run knows
+	if p.Kind == "" || p.Fails != nil { // it is about what the run knows, or what it lacks is what it is about
 		return
 	}
 	eachProbe(p.Params, func(inner *Probe) { o.probe(inner, scope, path) })

@@ -110,6 +110,7 @@ type Step struct {
 	Risk      Risk
 	Expect    Expr
 	Tolerate  Expr
+	Fails     Expr // the failure that is expected, asked of its words; nil: none
 	Each      bool // Expect is asked of every node; see [Judgement]
 	DoneIf    []*Probe
 	Retry     Retry

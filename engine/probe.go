@@ -14,6 +14,7 @@ type Probe struct {
 	Params   Template
 	Expect   Expr // nil: that the operation succeeds
 	Tolerate Expr // nil: nothing less than Expect will do
+	Fails    Expr // that it fails so; nil: it is not expected to fail
 	Message  *Template
 	Each     bool // Expect is asked of every node; see [Judgement]
 	Pos      Pos
@@ -22,7 +23,7 @@ type Probe struct {
 // Source is a text by which two probes are equal if they ask the same.
 func (p *Probe) Source() string {
 	s := p.Kind + "." + p.Op + "@" + p.Target + p.Params.Source()
-	for _, e := range []Expr{p.Expect, p.Tolerate} {
+	for _, e := range []Expr{p.Expect, p.Tolerate, p.Fails} {
 		if e != nil {
 			s += ";" + e.String()
 		}
@@ -66,6 +67,9 @@ func (q Question) String() string {
 	if q.probe.Expect != nil {
 		s += ": " + q.probe.Expect.String()
 	}
+	if q.probe.Fails != nil {
+		s += " fails: " + q.probe.Fails.String()
+	}
 	return s
 }
 
@@ -86,20 +90,23 @@ func (q Question) After() string {
 
 // Judge turns what the operation brought back into an answer.
 func (q Question) Judge(o Outcome) Answer {
-	if o.Err != "" {
-		return Answer{Asked: CouldNotAsk, Message: o.Err, Result: o.Result}
-	}
 	a := Answer{Asked: Yes, Result: o.Result, Grade: o.Grade}
-	inner := q.scope.with(o.Result)
-	if q.probe.Expect != nil {
+	switch {
+	case q.probe.Fails != nil:
+		if a = q.judgeFailure(o); a.Asked == No {
+			return a // what the message tells of has not happened
+		}
+	case o.Err != "":
+		return Answer{Asked: CouldNotAsk, Message: o.Err, Result: o.Result}
+	case q.probe.Expect != nil:
 		a = q.judgeExpect(a)
-	} else if o.Grade == GradeFailed {
+	case o.Grade == GradeFailed:
 		a.Asked = No
 	}
 	if q.probe.Message != nil && a.Asked != CouldNotAsk {
-		v, err := q.probe.Message.Render(inner)
+		v, err := q.probe.Message.Render(q.scope.with(a.Result))
 		if err != nil {
-			return Answer{Asked: CouldNotAsk, Message: "message: " + err.Error(), Result: o.Result}
+			return Answer{Asked: CouldNotAsk, Message: "message: " + err.Error(), Result: a.Result}
 		}
 		a.Message = Text(v)
 	} else if a.Asked == No && a.Message == "" {

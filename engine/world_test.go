@@ -48,7 +48,10 @@ func (w *world) randomSteps(depth int, n *int) []*Step {
 		case s.Group != NoGroup:
 			s.Steps = w.randomSteps(depth+1, n)
 		}
-		if s.Group == NoGroup && w.IntN(3) == 0 {
+		if s.Group == NoGroup && len(s.DoneIf) == 0 && w.IntN(8) == 0 {
+			s.Fails = saying("denied")
+		}
+		if s.Group == NoGroup && s.Fails == nil && w.IntN(3) == 0 {
 			*n++
 			s.Undo = []*Step{parseStep(w.t, []string{"idem", fmt.Sprintf("u%d", *n)})}
 		}
@@ -233,8 +236,11 @@ func (w *world) execute(x Execute, crash bool) bool {
 		w.t.Fatalf("step %s was given the input of another playbook: %v", x.Step, with)
 	}
 	fails := w.IntN(12) == 0
-	if x.Class.Writes() && !fails {
+	refused := w.run.FailsOf(x.Step) != nil
+	if x.Class.Writes() {
 		w.mustBeIntended(x)
+	}
+	if x.Class.Writes() && !fails && !refused {
 		if x.Class != ClassIdempotent || x.Seen == nil || w.ledger[x.Step] == int(mustInt(x.Seen)) {
 			w.ledger[x.Step]++
 		}
@@ -245,8 +251,11 @@ func (w *world) execute(x Execute, crash bool) bool {
 	w.run.Ended(x)
 	delete(w.flight, x.Step)
 	o := Outcome{Result: Record{"n": int64(1)}}
-	if fails {
+	switch {
+	case fails:
 		o = Outcome{Err: "no such luck"}
+	case refused:
+		o = Outcome{Err: "permission denied"}
 	}
 	w.apply(w.run.Judge(x, o, 0))
 	return true
@@ -293,8 +302,8 @@ func sortStrings(s []string) {
 	}
 }
 
-// TestNoCrashLosesOrRepeatsAnEffect runs random playbooks in a world that crashes the engine at random,
-// resumes them until they are done, and asks the ledger.
+// TestNoCrashLosesOrRepeatsAnEffect runs random playbooks, some of whose steps are expected to be refused, in a world that crashes the engine at
+// random, resumes them until they are done, and asks the ledger.
 func TestNoCrashLosesOrRepeatsAnEffect(t *testing.T) {
 	for seed := range uint64(3000) {
 		w := &world{Rand: rand.New(rand.NewPCG(seed, 1)), t: t, ledger: map[string]int{}, at: time.Unix(1e9, 0), crashes: 8}
@@ -376,7 +385,7 @@ func (w *world) checkLedger(seed uint64) {
 			return
 		}
 		want := 1
-		if v.Class == ClassRead || v.Class == ClassUnset {
+		if v.Class == ClassRead || v.Class == ClassUnset || w.run.FailsOf(v.Path) != nil {
 			want = 0
 		}
 		got := w.ledger[v.Path]

@@ -109,7 +109,7 @@ func (l *loop) prepare(ctx context.Context, c engine.Prepare) eventsOf {
 	if err != nil {
 		e.Error = l.mask(err.Error())
 	}
-	return just(e)
+	return func(r *engine.Run) []engine.Event { return []engine.Event{r.JudgePrepared(e)} }
 }
 
 // settle asks the operation first; the step's done_if answers where the operation has no proof.

@@ -40,6 +40,9 @@ func (l *loader) act(e *field, f fields, s *engine.Step, sc *scope) engine.Shape
 	if n := f.get("done_if"); n != nil {
 		s.DoneIf = l.doneIf(n, params)
 	}
+	if s.Fails = l.fails(f, op, tests, "expect", "tolerate", "done_if", "undo", "wipes"); s.Fails != nil {
+		return engine.FailureShape()
+	}
 	return op.op.ResultShape(op.each)
 }
 

@@ -324,7 +324,7 @@ func (l *loader) claim(n *yaml.Node, f fields, what string, outer *names) *engin
 	if strings.HasPrefix(what, "until[") {
 		l.node(n, "give it an operation that looks again each time", "what is known already does not change while it is waited for")
 	}
-	for _, key := range []string{"on", "effect"} {
+	for _, key := range []string{"on", "effect", "fails"} {
 		if v := f.get(key); v != nil {
 			l.node(v, "", "%s goes with an operation; this probe asks nothing of a target", key)
 		}
@@ -333,7 +333,7 @@ func (l *loader) claim(n *yaml.Node, f fields, what string, outer *names) *engin
 	return p
 }
 
-func probeKeys() []string { return []string{"on", "expect", "tolerate", "message", "effect"} }
+func probeKeys() []string { return []string{"on", "expect", "tolerate", "fails", "message", "effect"} }
 
 // mustRead refuses what is not known to read, unless the author vouches for it.
 func (l *loader) mustRead(effect *yaml.Node, kind *field, c *chosen) {
@@ -365,8 +365,14 @@ func (l *loader) probeTests(f fields, p *engine.Probe, c *chosen, outer *names) 
 			l.node(n, "", "tolerate goes with expect only")
 		}
 	}
+	shape := c.op.ResultShape(c.each)
+	if p.Kind != "" {
+		if p.Fails = l.fails(f, c, in, "expect", "tolerate"); p.Fails != nil {
+			shape = engine.FailureShape()
+		}
+	}
 	if n := f.get("message"); n != nil {
-		in = outer.narrowed(seeForTests).with(c.op.ResultShape(c.each))
+		in = outer.narrowed(seeForTests).with(shape)
 		in.where = "message"
 		t := l.value(n, engine.Of(engine.TypeText), "message", place{names: in})
 		p.Message = &t

@@ -226,7 +226,7 @@ func stepSchema(cat *Catalogue) *jsonschema.Schema {
 			{"attempts", "How many attempts; the first one counts.", &jsonschema.Schema{Type: "integer", Minimum: "2", Maximum: json.Number(fmt.Sprint(maxAttempts))}},
 			{"backoff", "The pause: 2s, or 1s..10s for one that doubles.", pattern(backoffForm.String())},
 		}, "attempts"),
-		"expect": conditionSchema(), "tolerate": conditionSchema(),
+		"expect": conditionSchema(), "tolerate": conditionSchema(), "fails": conditionSchema(),
 		"done_if": anyOf(ref("probe"), least(array(ref("probe")), 1)),
 		"effect":  words([]string{engine.ClassRead.String(), engine.ClassIdempotent.String(), engine.ClassUnrepeatable.String()}),
 		"wipes":   ofType("boolean"), "unsettles": ofType("boolean"), "on_error": words(onErrors), "undo": steps, "always": steps, "sensitive": ofType("boolean"),
@@ -296,6 +296,7 @@ func probeSchema(cat *Catalogue) *jsonschema.Schema {
 		{"on", "The target.", pattern(snake.String())},
 		{"expect", "An expression over the result.", conditionSchema()},
 		{"tolerate", "What is still good enough.", conditionSchema()},
+		{"fails", "An expression over error, the words of the failure that is expected.", conditionSchema()},
 		{"message", "What a person is told.", anyOf(plainTextSchema(), ref("expression"))},
 		{"effect", "The author vouches that it only reads.", words([]string{engine.ClassRead.String(), engine.ClassIdempotent.String(), engine.ClassUnrepeatable.String()})},
 	}

@@ -49,6 +49,7 @@ var stepKeyTable = []stepKey{
 	{"retry", "How often and how fast a failed attempt is repeated.", formAct},
 	{"expect", "An expression over the result. If it is false the step has failed.", formAct},
 	{"tolerate", "An expression over the result. If expect is false and this is true, the step is degraded.", formAct},
+	{"fails", "An expression over error, the words of the failure that is expected. If it ends in that, the step is ok; if it succeeds, or fails otherwise, it has failed.", formAct},
 	{"done_if", "Probes. If all of them say yes, there is nothing to do.", formAct},
 	{"effect", "What the author knows of the effect: read, idempotent or unrepeatable.", formAct},
 	{"wipes", "The step erases what Handrail has left on the target, as a restore does.", formAct},

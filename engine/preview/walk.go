@@ -229,6 +229,8 @@ func (w *walk) read(ctx context.Context, c engine.Execute) error {
 	s := w.line(c.Step)
 	s.Standing, s.Risk, s.Class = engine.StandingWould, engine.RiskReads, engine.ClassRead
 	s.Would, s.Parameters = describe(c.Call), parametersOf(c.Call)
+	fails := w.run.FailsOf(c.Step)
+	defer expectsFailure(s, fails)
 	after := w.readAfter(c.Call)
 	switch {
 	case w.looker == nil:
@@ -236,19 +238,27 @@ func (w *walk) read(ctx context.Context, c engine.Execute) error {
 	case after != "":
 		s.KnownAfter, s.Why = after, "known after step "+after
 		if unknownIn(c.Params) == "" {
-			w.look(ctx, s, c.Call)
+			_ = w.look(ctx, s, c.Call) // it is in the line
 		}
 		return w.apply(engine.Assumed{Step: c.Step, After: after, State: engine.OK})
 	case w.run.Waits(c.Step):
-		w.look(ctx, s, c.Call)
+		_ = w.look(ctx, s, c.Call) // it is in the line
 		return w.apply(engine.Assumed{Step: c.Step, After: c.Step, State: engine.OK})
 	}
-	w.look(ctx, s, c.Call)
-	if s.Standing == engine.StandingUnknown {
+	var o engine.Outcome
+	switch err := w.look(ctx, s, c.Call); {
+	case err != nil && fails != nil:
+		o = engine.Failure(err)
+	case s.Standing == engine.StandingUnknown:
 		return w.apply(engine.Assumed{Step: c.Step, After: c.Step, State: engine.OK})
+	default:
+		o = w.looker.Execute(ctx, c, quiet{})
 	}
-	switch e := w.run.Judge(c, w.looker.Execute(ctx, c, quiet{}), 0).(type) {
+	switch e := w.run.Judge(c, o, 0).(type) {
 	case engine.StepFinished:
+		if fails != nil && e.State == engine.OK {
+			s.Standing, s.Why = engine.StandingWould, e.Message
+		}
 		if e.State == engine.Failed {
 			return w.stopped(c.Step, e.Error)
 		}
@@ -260,64 +270,20 @@ func (w *walk) read(ctx context.Context, c engine.Execute) error {
 	}
 }
 
-// readAfter names the step after which a read would be known.
-func (w *walk) readAfter(c engine.Call) string {
-	if after := unknownIn(c.Params); after != "" {
-		return after
-	}
-	if after := w.changedBy(c.Kind, c.Target); after != "" {
-		return after
-	}
-	after := ""
-	eachQuestion(c.Params, func(q engine.Question) {
-		if after == "" {
-			after = q.After()
-		}
-		if kind, _, target := q.Operation(); after == "" && kind != "" {
-			after = w.changedBy(kind, target)
-		}
-	})
-	return after
-}
-
-// look adds what the live system says now.
-func (w *walk) look(ctx context.Context, s *Step, c engine.Call) {
-	impact, err := w.looker.Preview(ctx, c)
-	if err != nil {
-		s.Standing, s.Why = engine.StandingUnknown, err.Error()
-		return
-	}
-	known := s.Impact
-	s.Impact = impact
-	s.Class = known.Class
-	if impact.Class != engine.ClassUnset {
-		s.Class = impact.Class
-	}
-	s.Risk = max(impact.Risk, known.Risk)
-	if s.Would == "" {
-		s.Would = known.Would
-	}
-	if s.Why == "" {
-		s.Why = known.Why
-	}
-	s.Figures = append([]engine.Figure(nil), impact.Figures...)
-	if s.Standing == engine.StandingUnknown && s.Why == "" {
-		s.Why = "it could not be judged"
-	}
-}
-
 // effect previews what writes, and remembers what it would change.
 func (w *walk) effect(ctx context.Context, c engine.Execute) error {
 	s := w.line(c.Step)
 	s.Standing, s.Class, s.Would, s.Parameters = engine.StandingWould, c.Class, describe(c.Call), parametersOf(c.Call)
 	s.Risk = w.run.RiskOf(c.Step)
+	fails := w.run.FailsOf(c.Step)
+	defer expectsFailure(s, fails)
 	switch after := unknownIn(c.Params); {
 	case after != "":
 		s.KnownAfter, s.Why = after, "what it does exactly is known after step "+after
 	case w.looker == nil:
 		s.Why = "offline: the target was not looked at"
 	default:
-		w.look(ctx, s, c.Call)
+		w.refused(s, c, w.look(ctx, s, c.Call))
 	}
 	if why := w.doubt[c.Step]; why != "" {
 		s.Warnings = append(s.Warnings, why)
@@ -350,7 +316,9 @@ func (w *walk) effect(ctx context.Context, c engine.Execute) error {
 	if s.Standing == engine.StandingAlready {
 		return w.apply(engine.Assumed{Step: c.Step, After: c.Step, State: engine.Already})
 	}
-	w.changes(c.Step, c.Kind, c.Target, w.run.ChangesOf(c.Step), c.Class)
+	if fails == nil { // what is refused changes nothing
+		w.changes(c.Step, c.Kind, c.Target, w.run.ChangesOf(c.Step), c.Class)
+	}
 	return w.apply(engine.Assumed{Step: c.Step, After: c.Step, State: engine.OK})
 }
 
