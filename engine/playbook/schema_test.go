@@ -73,7 +73,7 @@ var beyondSchema = map[string]bool{
 	"retry-unrepeatable": true, "undo-of-read": true, "wipes-nothing": true, "forward-reference": true, "unknown-step": true,
 	"unknown-field": true, "self-reference": true, "into-a-loop": true, "between-branches": true, "undo-is-not-seen": true,
 	"state-word": true, "vars-order": true, "not-boolean": true, "ill-typed": true, "unknown-function": true, "expression-syntax": true,
-	"fails": true, "template-unclosed": true, "template-place": true, "wide-characters": true, "parameter-types": true, "secret-places": true,
+	"template-unclosed": true, "template-place": true, "wide-characters": true, "parameter-types": true, "secret-places": true,
 	"judged": true, "comment-cuts-template": true,
 }
 

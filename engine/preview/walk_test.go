@@ -277,3 +277,44 @@ func TestFilesOfAServiceThatIsStoppedLater(t *testing.T) {
 		t.Errorf("behind a stop: %+v", f)
 	}
 }
+
+// broken is an expression that holds of the failure "denied".
+type broken struct{}
+
+func (broken) String() string { return `error contains "denied"` }
+
+func (broken) Eval(s engine.Scope) (engine.Value, error) {
+	v, err := s.Name(engine.ErrorField)
+	return strings.Contains(engine.Text(v), "denied"), err
+}
+
+// TestPlanSaysWhichFailureIsExpected: what is refused is no obstacle, and changes nothing for what comes behind it; another failure is one.
+func TestPlanSaysWhichFailureIsExpected(t *testing.T) {
+	ask, drop, other, after := leaf("ask", engine.ClassRead, "db"), leaf("drop", engine.ClassUnrepeatable, "db"), leaf("other", engine.ClassRead, "db"), leaf("after", engine.ClassRead, "db")
+	for _, s := range []*engine.Step{ask, drop, other} {
+		s.Fails = broken{}
+	}
+	l := &looker{fail: map[string]string{"ask": "denied to you", "other": "no route to it"}}
+	p, err := preview.Make(t.Context(), &engine.Playbook{Name: "p", Steps: []*engine.Step{ask, drop, other, after}}, engine.RunStarted{Run: "r", Started: time.Unix(1e9, 0)}, engine.Given{}, l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]preview.Step{}
+	for _, s := range p.Steps {
+		got[s.Path] = s
+	}
+	for _, step := range []string{"ask", "drop", "other"} {
+		if !strings.HasSuffix(got[step].Would, `; it is expected to fail: error contains "denied"`) {
+			t.Errorf("%s would %s", step, got[step].Would)
+		}
+	}
+	if s := got["ask"]; s.Standing != engine.StandingWould || s.Why != "fails as expected: denied to you" {
+		t.Errorf("ask: %s, %s", s.Standing, s.Why)
+	}
+	if s := got["other"]; s.Standing != engine.StandingUnknown || !strings.Contains(s.Why, "otherwise than expected") {
+		t.Errorf("other: %s, %s", s.Standing, s.Why)
+	}
+	if s := got["after"]; s.KnownAfter != "" {
+		t.Errorf("after is known after %s, which is refused", s.KnownAfter)
+	}
+}
