@@ -19,13 +19,14 @@ func (op change) Preview(ctx context.Context, env *steps.Env) (engine.Impact, er
 	}
 	i := engine.Impact{Risk: op.riskNow(all), Would: op.verb.String() + " " + strings.Join(op.names, ", ")}
 	var would, gone []string
+	var touched []shown
 	for n, s := range all {
 		i.Facts = append(i.Facts, s.fact(env.Now()))
 		switch {
 		case s.state == stateAbsent && op.missing != missingOK:
 			gone = append(gone, op.names[n])
 		case !op.there(s):
-			would = append(would, op.names[n])
+			would, touched = append(would, op.names[n]), append(touched, s)
 			i.Warnings = append(i.Warnings, op.warnings(s)...)
 		}
 	}
@@ -44,6 +45,11 @@ func (op change) Preview(ctx context.Context, env *steps.Env) (engine.Impact, er
 		i.Standing, i.Would = engine.StandingWould, op.verb.String()+" "+strings.Join(would, ", ")
 		if op.healthy > 0 {
 			i.Would += fmt.Sprintf(", each healthy within %s", op.healthy)
+		}
+	}
+	if op.verb != verbStart && op.verb != verbConnect && len(would) > 0 {
+		if err := c.depending(ctx, touched, &i); err != nil {
+			return engine.Impact{}, err
 		}
 	}
 	if err := op.networkThere(ctx, c); err != nil {

@@ -47,6 +47,12 @@ func (op composing) Preview(ctx context.Context, env *steps.Env) (engine.Impact,
 	if err := op.previewVolumes(ctx, c, s, &i); err != nil {
 		return i, err
 	}
+	if op.Compose == composeStop || op.Compose == composeRestart {
+		for _, d := range s.project.Dependents(s.services) {
+			i.Facts = append(i.Facts, engine.Fact{Name: "depends on it in the file", Value: d})
+			i.Warnings = append(i.Warnings, "service "+d+", which the step leaves alone")
+		}
+	}
 	op.figures(&i, f)
 	refused, err := op.refused(ctx, c, s)
 	if err != nil {

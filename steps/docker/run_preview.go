@@ -38,6 +38,11 @@ func (op run) Preview(ctx context.Context, env *steps.Env) (engine.Impact, error
 		Figures: []engine.Figure{{Name: "containers", Value: 1, Certainty: engine.FigureExact}},
 		Details: []string{w.plain()},
 	}
+	onEngine := "not on the engine"
+	if there {
+		onEngine = "on the engine, " + brief(image)
+	}
+	i.Facts = append(i.Facts, engine.Fact{Name: "image " + w.image, Value: onEngine})
 	if found {
 		op.previewFound(&i, s, w, env, image)
 		return i, nil
