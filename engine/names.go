@@ -41,7 +41,11 @@ func (r *Run) facts(p *play) Record {
 	if p.pb.Timezone != nil {
 		started = started.In(p.pb.Timezone)
 	}
-	return Record{"id": r.start.Run, "started": started, "playbook": p.pb.Name}
+	facts := Record{"id": r.start.Run, "started": started, "playbook": p.pb.Name}
+	if r.timeless {
+		facts["started"] = Unknown{After: TrustedRun}
+	}
+	return facts
 }
 
 // step finds the instance of a step that an expression means: the one in the same iteration, else the

@@ -9,10 +9,11 @@ import (
 // Run is one execution of one playbook: what has happened in it, and what is due. It is changed by
 // Apply alone. A Run belongs to one goroutine.
 type Run struct {
-	pb      *Playbook
-	secrets Record // given from outside; never recorded
-	targets Record
-	preview bool
+	pb       *Playbook
+	secrets  Record // given from outside; never recorded
+	targets  Record
+	preview  bool
+	timeless bool
 
 	start    *RunStarted
 	own      *play // of the run's own playbook
@@ -69,12 +70,14 @@ type Given struct {
 	Targets Record // targets.<name>.<setting>, secrets left out
 	// Preview: unknown values are met and passed on instead of being an error.
 	Preview bool
+	// Timeless: in a plan, when the run starts is known only to a trusted run.
+	Timeless bool
 }
 
 // NewRun makes a run to which nothing has happened yet. Its first event is [RunStarted].
 func NewRun(pb *Playbook, given Given) *Run {
 	r := &Run{
-		pb: pb, secrets: Record{}, targets: given.Targets, preview: given.Preview,
+		pb: pb, secrets: Record{}, targets: given.Targets, preview: given.Preview, timeless: given.Timeless,
 		nodes: map[string]*node{}, ids: map[*Playbook]map[string]bool{}, spoken: map[string]StepResolved{},
 		own: &play{pb: pb},
 	}

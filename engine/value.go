@@ -27,12 +27,20 @@ type Record = map[string]any
 type Bytes []byte
 
 // Unknown stands for a value that is not known yet: a template at load time, or, in a plan, the
-// result of a step that has not run. After names that step; it is empty at load time.
+// result of a step that has not run. After names that step; it is empty at load time, and [TrustedRun] where this process
+// must not know the value.
 type Unknown struct{ After string }
 
+// TrustedRun stands in the place of a step in [Unknown] for what a plan of a stranger's playbook must not know: secrets,
+// inputs that were given, where targets are. It is the path of no step.
+const TrustedRun = "a trusted run"
+
 func (u Unknown) Error() string {
-	if u.After == "" {
+	switch u.After {
+	case "":
 		return "not known before the run"
+	case TrustedRun:
+		return "known only to a trusted run"
 	}
 	return "known after step " + u.After
 }

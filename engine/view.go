@@ -38,6 +38,7 @@ type StepView struct {
 	DoneIf     []string      `json:"done_if,omitempty"`
 	Statements string        `json:"-"`              // what is sent, as the playbook writes it
 	Changes    string        `json:"-"`              // the kind whose steps find something else AFTER it; empty: those on its own target do
+	Home       string        `json:"-"`              // of [Run.InLoop] and [Run.InUndo]: see [Run.HomeOf]
 	File       string        `json:"file,omitempty"` // of a step of a nested playbook, where Line is
 	Line       int           `json:"line,omitempty"`
 }
@@ -255,14 +256,30 @@ func (r *Run) InLoop(path string) []StepView {
 		return nil
 	}
 	var out []StepView
-	r.inItem(n.def, path+EachItem, path+EachItem+"/", func(v StepView) { out = append(out, v) })
+	r.inItem(n.def, path+EachItem, path+EachItem+"/", strings.TrimSuffix(r.HomeOf(path), n.def.ID), func(v StepView) { out = append(out, v) })
 	return out
 }
 
-func (r *Run) inItem(s *Step, path, prefix string, f func(StepView)) {
+// InUndo are the steps that act in an `undo`, whether or not a run would come there: each once, as the playbook has it.
+func (r *Run) InUndo() []StepView {
+	var out []StepView
+	r.pb.EachPath(func(path string, s *Step) {
+		prefix := strings.TrimSuffix(path, s.ID)
+		r.inItem(&Step{Group: BlockGroup, Steps: s.Undo}, "", prefix, prefix, func(v StepView) { out = append(out, v) })
+	})
+	return out
+}
+
+// inItem goes through what a step does. prefix stands before the ids of the steps in it; home, before its own where loops are left out.
+func (r *Run) inItem(s *Step, path, prefix, home string, f func(StepView)) {
 	if s.Group == NoGroup {
-		f(r.stepView(s, nil, path, 0))
+		v := r.stepView(s, nil, path, 0)
+		v.Home = home + s.ID
+		f(v)
 		return
+	}
+	if s.Nested != nil {
+		home += s.ID + "/"
 	}
 	for _, list := range [][]*Step{s.Steps, s.Always} {
 		for _, inner := range list {
@@ -274,7 +291,7 @@ func (r *Run) inItem(s *Step, path, prefix string, f func(StepView)) {
 			case inner.Nested != nil:
 				below = at + "/"
 			}
-			r.inItem(inner, at, below, f)
+			r.inItem(inner, at, below, home, f)
 		}
 	}
 }

@@ -32,6 +32,9 @@ type app struct {
 	dir    string // -C
 	output string // -o
 
+	untrusted bool     // --untrusted: see untrusted.go
+	guarded   []string // files that a stranger's playbook must not be read from
+
 	mu       sync.Mutex
 	onSignal func() // what the next signal does
 
@@ -41,19 +44,24 @@ type app struct {
 
 func newApp(s surroundings) *app {
 	a := &app{surroundings: s, screen: s.stderr}
-	a.stdout, a.stderr = masked{&a.masker, s.stdout}, masked{&a.masker, s.stderr}
+	a.stdout, a.stderr = masked{a, s.stdout}, masked{a, s.stderr}
 	a.catalogue = sync.OnceValue(loadCatalogue)
 	return a
 }
 
-// masked is a stream in which no secret is seen. Whoever writes to it writes whole lines.
+// masked is a stream in which no secret is seen, and nothing that a stranger could do harm with. Whoever writes to it writes
+// whole lines.
 type masked struct {
-	set *secrets.Masker
+	app *app
 	to  io.Writer
 }
 
 func (m masked) Write(p []byte) (int, error) {
-	if _, err := io.WriteString(m.to, m.set.Text(string(p))); err != nil {
+	text := m.app.masker.Text(string(p))
+	if m.app.untrusted {
+		text = view.Harmless(text)
+	}
+	if _, err := io.WriteString(m.to, text); err != nil {
 		return 0, err
 	}
 	return len(p), nil

@@ -28,7 +28,7 @@ func (a *app) completePlaybooks(_ *cobra.Command, args []string, _ string) ([]st
 }
 
 func (a *app) completeEnvironments(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	files, err := yamlFiles(a.in("environments"))
+	files, err := a.yamlFiles(a.in("environments"))
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveDefault
 	}

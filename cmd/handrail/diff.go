@@ -50,6 +50,7 @@ func (a *app) diffCommand() *cobra.Command {
 	c.Flags().IntVar(&f.limit, "limit", view.CommentLimit, "the most bytes of the Markdown form")
 	a.gateFlag(c, &f.failOn)
 	a.outputFlag(c, "markdown")
+	a.untrustedFlag(c)
 	return c
 }
 
@@ -141,6 +142,7 @@ func (c *comparing) files(ctx context.Context, d *revision.Diff, args []string) 
 		if err != nil {
 			return err
 		}
+		f.ours = i == 0 // with --untrusted as well: it is what the change is held against
 		load := func(env *playbook.Environment) (*loaded, error) { return c.app.loadFound(f, env) }
 		if sides[i], err = c.side(ctx, f.name, [...]string{"before", "after"}[i]+" ("+name+")", f.file, true, load); err != nil {
 			return err
@@ -209,8 +211,7 @@ func (c *comparing) inputs(pb *engine.Playbook) (engine.Record, error) {
 			own[i.Name] = v
 		}
 	}
-	inputs, err := playbook.ParseInputs(pb, own)
-	c.app.maskInputs(inputs)
+	inputs, err := c.app.parseInputs(pb, own)
 	if err != nil {
 		return nil, inputsLack{err}
 	}
@@ -219,7 +220,8 @@ func (c *comparing) inputs(pb *engine.Playbook) (engine.Record, error) {
 
 // plan makes a plan of one revision.
 func (c *comparing) plan(ctx context.Context, l *loaded, inputs engine.Record) (*preview.Plan, error) {
-	p, err := c.app.makePlan(ctx, l, inputs, false, c.at)
+	// Of an untrusted plan nothing that a target says would be compared, so none is asked.
+	p, err := c.app.makePlan(ctx, l, inputs, c.app.untrusted, c.at)
 	if err != nil {
 		return nil, err
 	}

@@ -36,7 +36,10 @@ func (t committed) list(folder string) ([]string, error) { return t.tree.Files(f
 func (t committed) read(name string) ([]byte, error)     { return t.tree.Read(t.ctx, name, maxFile) }
 
 // working is the tree as it is on the disk. A link that leads out of it is not followed.
-type working struct{ root *os.Root }
+type working struct {
+	app  *app
+	root *os.Root
+}
 
 func (t working) has(name string) bool {
 	info, err := t.root.Lstat(filepath.FromSlash(name)) // where a link leads is found out when it is read
@@ -44,6 +47,9 @@ func (t working) has(name string) bool {
 }
 
 func (t working) list(folder string) ([]string, error) {
+	if err := t.app.direct(filepath.Join(t.root.Name(), filepath.FromSlash(folder))); err != nil {
+		return nil, err
+	}
 	entries, err := fs.ReadDir(t.root.FS(), path.Clean(folder))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -58,6 +64,9 @@ func (t working) list(folder string) ([]string, error) {
 }
 
 func (t working) read(name string) ([]byte, error) {
+	if err := t.app.readable(filepath.Join(t.root.Name(), filepath.FromSlash(name))); err != nil {
+		return nil, err
+	}
 	f, err := t.root.Open(filepath.FromSlash(name))
 	if err != nil {
 		return nil, err
@@ -140,7 +149,7 @@ func (s *sides) open(ctx context.Context, d *revision.Diff) (closing func(), err
 	if err != nil {
 		return nil, fmt.Errorf("open the repository: %w", err)
 	}
-	s.after = working{root}
+	s.after = working{s.app, root}
 	return func() { _ = root.Close() }, nil // it was only read
 }
 
@@ -307,6 +316,11 @@ func (s *sides) reading(t tree, file string, src []byte, err error) reading {
 		if err != nil {
 			return nil, err
 		}
+		if _, live := t.(working); live {
+			if err := s.app.apart(filepath.Join(s.repo.Top, filepath.FromSlash(file)), env); err != nil {
+				return nil, err
+			}
+		}
 		pb, err := playbook.LoadTree(file, src, s.app.catalogue(), env, x.find)
 		if err != nil {
 			return nil, err
@@ -352,6 +366,11 @@ func (x *treeFinder) find(from, name string) (playbook.File, error) {
 
 func (x *treeFinder) locate(from, name string) (f found, within bool, err error) {
 	own := x.within[from]
+	if x.app.untrusted && isFile(name) && !x.seen[from].shipped {
+		if filepath.IsAbs(name) || !plainName(filepath.FromSlash(path.Join(path.Dir(from), filepath.ToSlash(name)))) {
+			return f, false, errFarInGit
+		}
+	}
 	switch {
 	case isFile(name) && own && !filepath.IsAbs(name):
 		file := path.Join(path.Dir(from), filepath.ToSlash(name))
@@ -370,7 +389,7 @@ func (x *treeFinder) locate(from, name string) (f found, within bool, err error)
 		if inside, err := x.inside(file); err == nil && x.tree.has(inside) {
 			return x.inTree(inside), true, nil
 		}
-		return fromDisk(file), false, nil
+		return x.app.fromDisk(file), false, nil
 	case own:
 		if file := x.named(x.tree, []string{path.Dir(from)}, name); file != "" {
 			return x.inTree(file), true, nil
@@ -395,7 +414,7 @@ func (x *treeFinder) outside(name string) (found, error) {
 		}
 		for _, ext := range []string{".yaml", ".yml"} {
 			if file := filepath.Join(dir, name+ext); regular(file) {
-				return fromDisk(file), nil
+				return x.app.fromDisk(file), nil
 			}
 		}
 	}

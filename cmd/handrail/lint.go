@@ -36,6 +36,7 @@ func (a *app) lintCommand() *cobra.Command {
 	_ = c.RegisterFlagCompletionFunc("env", a.completeEnvironments)
 	_ = c.RegisterFlagCompletionFunc("fail-on", cobra.FixedCompletions([]string{"error", "warning", "note", "never"}, cobra.ShellCompDirectiveNoFileComp))
 	a.outputFlag(c, "sarif")
+	a.untrustedFlag(c)
 	return c
 }
 
@@ -48,12 +49,12 @@ func (a *app) lint(paths []string, f lintFlags) error {
 	if err != nil {
 		return err
 	}
+	env, _, envErr := a.loadEnvironment(f.env)
+	if envErr != nil && f.env != "" {
+		return envErr
+	}
 	files, err := a.toLint(paths)
 	if err != nil {
-		return err
-	}
-	env, _, err := a.loadEnvironment(f.env)
-	if err != nil && f.env != "" {
 		return err
 	}
 	var all []view.LintFinding

@@ -48,6 +48,12 @@ func (a *app) loadEnvironment(name string) (*playbook.Environment, []byte, error
 		return nil, nil, fmt.Errorf("environment %s: %w", name, err)
 	}
 	env, err := playbook.LoadEnvironment(file, src, a.catalogue())
+	if a.untrusted {
+		a.guard(env)
+		if err != nil { // a mistake is told with its line, which a stranger may be shown
+			err = fmt.Errorf("the environment %s does not load; see: handrail validate %s", name, name)
+		}
+	}
 	return env, src, err
 }
 
@@ -56,6 +62,9 @@ func (a *app) loadFound(f found, env *playbook.Environment) (*loaded, error) {
 	src, err := f.read()
 	if err != nil {
 		return nil, fmt.Errorf("playbook %s: %w", f.name, err)
+	}
+	if err := a.apart(f.file, env); err != nil && !f.shipped && !f.ours {
+		return nil, err
 	}
 	x := a.finder(f)
 	pb, err := playbook.LoadTree(f.file, src, a.catalogue(), env, x.find)
@@ -101,6 +110,13 @@ func (a *app) inputs(pb *engine.Playbook, g given) (engine.Record, error) {
 	if err != nil {
 		return nil, err
 	}
+	return a.parseInputs(pb, values)
+}
+
+func (a *app) parseInputs(pb *engine.Playbook, values map[string]any) (engine.Record, error) {
+	if a.untrusted {
+		return withheldInputs(pb, values)
+	}
 	r, err := playbook.ParseInputs(pb, values)
 	a.maskInputs(r)
 	return r, err
@@ -109,6 +125,9 @@ func (a *app) inputs(pb *engine.Playbook, g given) (engine.Record, error) {
 // givenValues are the inputs as they were given: those of the file, and over them those of the command line.
 func (a *app) givenValues(g given) (map[string]any, error) {
 	values := map[string]any{}
+	if a.untrusted { // of no use but to be looked up by their names
+		return values, pairs(g.inputs, values)
+	}
 	if g.inputsFile != "" {
 		src, err := readFile(a.in(g.inputsFile))
 		if err != nil {
@@ -173,14 +192,14 @@ type reach struct {
 
 // reach resolves the secrets that the playbook and its targets use, and then the targets.
 func (a *app) reach(ctx context.Context, l *loaded, inPlan bool) (*reach, error) {
+	if a.untrusted {
+		return nil, errors.New("--untrusted: no secret is resolved for the playbook of a stranger")
+	}
 	sources, err := a.secretSources(l)
 	if err != nil {
 		return nil, err
 	}
-	options := secrets.Options{InPlan: inPlan, LookupEnv: a.env, Masker: &a.masker, Dir: a.in(".")}
-	if l.env != nil && l.env.File != "" {
-		options.Dir = filepath.Dir(l.env.File)
-	}
+	options := secrets.Options{InPlan: inPlan, LookupEnv: a.env, Masker: &a.masker, Dir: a.besideEnvironment(l.env)}
 	foundSecrets, err := secrets.Resolve(ctx, sources, options)
 	if err != nil {
 		return nil, err
@@ -204,6 +223,14 @@ func (a *app) reach(ctx context.Context, l *loaded, inPlan bool) (*reach, error)
 		errs = append(errs, a.reachLocks(r, l, in, base))
 	}
 	return r, errors.Join(errs...)
+}
+
+// besideEnvironment is the folder where the paths of secrets begin.
+func (a *app) besideEnvironment(env *playbook.Environment) string {
+	if env != nil && env.File != "" {
+		return filepath.Dir(env.File)
+	}
+	return a.in(".")
 }
 
 // withChoice adds which environments there are to the error about a target that is nowhere.

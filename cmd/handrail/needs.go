@@ -38,6 +38,18 @@ func (a *app) secretSources(l *loaded) ([]secrets.Source, error) {
 	if in := l.locksIn(); in != "" {
 		texts = append(texts, l.env.Targets[in].Settings.Source())
 	}
+	return sourcesIn(l.env, texts, needed), errors.Join(errs...)
+}
+
+// sourcesIn are the sources of secrets that an environment declares and that are needed, by name or because a text names them.
+func sourcesIn(env *playbook.Environment, texts []string, needed map[string]bool) []secrets.Source {
+	declared := map[string]playbook.SecretSource{}
+	if env != nil {
+		declared = env.Secrets
+	}
+	if needed == nil {
+		needed = map[string]bool{}
+	}
 	for _, text := range texts {
 		for _, word := range secretName.FindAllString(text, -1) {
 			if _, ok := declared[word]; ok {
@@ -51,5 +63,5 @@ func (a *app) secretSources(l *loaded) ([]secrets.Source, error) {
 		out = append(out, secrets.Source{Name: name, Env: s.Env, File: s.File, Command: s.Command, Shell: s.Shell,
 			Age: s.Age, Identity: s.Identity, InPlan: s.InPlan})
 	}
-	return out, errors.Join(errs...)
+	return out
 }

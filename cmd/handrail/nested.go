@@ -16,13 +16,18 @@ import (
 // finder finds the playbooks that a playbook runs, and remembers what it has read: that is what is pinned.
 type finder struct {
 	app  *app
+	top  string           // the file of the first playbook; empty: it is shipped
 	seen map[string]found // by file
 	read map[string]journal.NestedFile
 }
 
 // finder begins at a playbook. The ones that it runs are looked for beside it first, then like any other.
 func (a *app) finder(from found) *finder {
-	return &finder{app: a, seen: map[string]found{from.file: from}, read: map[string]journal.NestedFile{}}
+	x := &finder{app: a, seen: map[string]found{from.file: from}, read: map[string]journal.NestedFile{}}
+	if !from.shipped {
+		x.top = from.file
+	}
+	return x
 }
 
 // find is a [playbook.Find].
@@ -56,6 +61,9 @@ func (x *finder) known(f found) string {
 }
 
 func (x *finder) locate(from found, name string) (found, error) {
+	if err := x.nearby(from, name); err != nil {
+		return found{}, err
+	}
 	switch {
 	case isFile(name) && filepath.IsAbs(name):
 		return x.app.find(name)
@@ -63,14 +71,21 @@ func (x *finder) locate(from found, name string) (found, error) {
 		return shippedPlaybook(name)
 	case isFile(name):
 		file := filepath.Join(filepath.Dir(from.file), name)
+		if err := x.app.direct(file); err != nil { // BEFORE anything tells whether there is a file behind a link
+			return found{}, err
+		}
 		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
 			return found{}, fmt.Errorf("there is no playbook %s: the file is looked for as %s", name, file)
 		}
-		return fromDisk(file), nil
+		return x.app.fromDisk(file), nil
 	case !from.shipped:
 		for _, ext := range []string{".yaml", ".yml"} {
-			if file := filepath.Join(filepath.Dir(from.file), name+ext); regular(file) {
-				return fromDisk(file), nil
+			file := filepath.Join(filepath.Dir(from.file), name+ext)
+			if err := x.app.direct(file); err != nil {
+				return found{}, err
+			}
+			if regular(file) {
+				return x.app.fromDisk(file), nil
 			}
 		}
 	}

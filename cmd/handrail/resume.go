@@ -149,7 +149,7 @@ type correction struct {
 
 // correct loads a corrected playbook and finds out whether what has happened fits it. It changes nothing.
 func (s *session) correct(ctx context.Context, file string, inputs []string) (*correction, error) {
-	next, err := s.app.loadFound(fromDisk(s.app.in(file)), s.loaded.env)
+	next, err := s.app.loadFound(s.app.fromDisk(s.app.in(file)), s.loaded.env)
 	if err != nil {
 		return nil, err
 	}

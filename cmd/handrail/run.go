@@ -49,6 +49,7 @@ func (a *app) runCommand() *cobra.Command {
 	a.failOnFlag(c, &f.failOn)
 	lockFlag(c, &f.patience)
 	a.outputFlag(c)
+	refuseUntrusted(c)
 	return c
 }
 

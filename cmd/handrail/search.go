@@ -18,14 +18,20 @@ type found struct {
 	name    string // the stem
 	file    string // for messages; of a shipped one "shipped/NAME.yaml"
 	shipped bool
+	ours    bool // it may stand beside the environment, whoever has written it
 	read    func() ([]byte, error)
 }
 
 // maxFile bounds what is read of a file; the loader refuses less than this with its own words.
 const maxFile = 2 << 20
 
-func fromDisk(file string) found {
-	return found{name: stem(file), file: file, read: func() ([]byte, error) { return readFile(file) }}
+func (a *app) fromDisk(file string) found {
+	return found{name: stem(file), file: file, read: func() ([]byte, error) {
+		if err := a.readable(file); err != nil {
+			return nil, err
+		}
+		return readFile(file)
+	}}
 }
 
 // readFile reads a playbook, an environment or inputs.
@@ -57,6 +63,9 @@ func isFile(name string) bool {
 // searchPath is where playbooks are looked for, in this order, before the shipped ones.
 func (a *app) searchPath() []string {
 	dirs := []string{a.in("playbooks")}
+	if a.untrusted { // the others are this machine's
+		return dirs
+	}
 	for _, dir := range filepath.SplitList(a.lookup("HANDRAIL_PATH")) {
 		if dir != "" {
 			dirs = append(dirs, a.in(dir))
@@ -70,14 +79,14 @@ func (a *app) everyPlaybook() ([]found, error) {
 	var all []found
 	seen := map[string]bool{}
 	for _, dir := range a.searchPath() {
-		files, err := yamlFiles(dir)
+		files, err := a.yamlFiles(dir)
 		if err != nil {
 			return nil, err
 		}
 		for _, f := range files {
 			if !seen[stem(f)] {
 				seen[stem(f)] = true
-				all = append(all, fromDisk(f))
+				all = append(all, a.fromDisk(f))
 			}
 		}
 	}
@@ -94,7 +103,10 @@ func (a *app) everyPlaybook() ([]found, error) {
 	return all, nil
 }
 
-func yamlFiles(dir string) ([]string, error) {
+func (a *app) yamlFiles(dir string) ([]string, error) {
+	if err := a.direct(dir); err != nil {
+		return nil, err
+	}
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -115,12 +127,15 @@ func yamlFiles(dir string) ([]string, error) {
 func (a *app) find(name string) (found, error) {
 	if isFile(name) {
 		file := a.in(name)
+		if err := a.direct(file); err != nil {
+			return found{}, err
+		}
 		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
 			return found{}, fmt.Errorf("playbook %s: there is no such file; see the playbooks with: handrail list", name)
 		} else if err != nil {
 			return found{}, fmt.Errorf("playbook %s: %w", name, err)
 		}
-		return fromDisk(file), nil
+		return a.fromDisk(file), nil
 	}
 	all, err := a.everyPlaybook()
 	if err != nil {
@@ -169,10 +184,15 @@ func (a *app) environmentFile(name string) (string, error) {
 	if name == "" {
 		name = a.lookup("HANDRAIL_ENV")
 	}
-	if name != "" && isFile(name) {
+	switch {
+	case name != "" && isFile(name):
 		return a.in(name), nil
+	case name != "" && a.untrusted:
+		return "", fmt.Errorf("--untrusted: the environment %s would be looked for in ./environments, which may be a stranger's: name a file that is yours, as --env /ci/%s.yaml", name, name)
+	case a.untrusted: // none is taken from the folder
+		return "", nil
 	}
-	files, err := yamlFiles(a.in("environments"))
+	files, err := a.yamlFiles(a.in("environments"))
 	if err != nil {
 		return "", err
 	}
@@ -196,7 +216,7 @@ func (a *app) environmentFile(name string) (string, error) {
 
 // ambiguous says which environments there are when none was chosen; empty: that is not the reason.
 func (a *app) ambiguous() string {
-	files, err := yamlFiles(a.in("environments"))
+	files, err := a.yamlFiles(a.in("environments"))
 	if err != nil || len(files) < 2 {
 		return ""
 	}

@@ -36,17 +36,18 @@ func (a *app) validateCommand() *cobra.Command {
 	c.Flags().StringVar(&environment, "env", "", "the environment under which playbooks are checked")
 	_ = c.RegisterFlagCompletionFunc("env", a.completeEnvironments)
 	a.outputFlag(c)
+	a.untrustedFlag(c)
 	return c
 }
 
 func (a *app) validate(paths []string, environment string) error {
-	files, err := a.toValidate(paths)
-	if err != nil {
-		return err
-	}
 	env, _, envErr := a.loadEnvironment(environment)
 	if envErr != nil && environment != "" {
 		return envErr
+	}
+	files, err := a.toValidate(paths)
+	if err != nil {
+		return err
 	}
 	mistakes, wrong := []mistake{}, false
 	told := map[string]bool{}
@@ -115,13 +116,16 @@ func (a *app) toValidate(paths []string) ([]found, error) {
 		}
 	}
 	for _, p := range paths {
+		if err := a.direct(a.in(p)); err != nil {
+			return nil, err
+		}
 		if info, err := os.Stat(a.in(p)); err == nil && info.IsDir() {
-			files, err := yamlFiles(a.in(p))
+			files, err := a.yamlFiles(a.in(p))
 			if err != nil {
 				return nil, err
 			}
 			for _, f := range files {
-				out = append(out, fromDisk(f))
+				out = append(out, a.fromDisk(f))
 			}
 			continue
 		}

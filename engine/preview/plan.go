@@ -33,10 +33,14 @@ type Plan struct {
 	Digest      string `json:"playbook_digest"`
 	Environment string `json:"environment,omitempty"`
 	// Offline: nothing was asked; every step is judged by the file alone.
-	Offline bool          `json:"offline,omitempty"`
-	Made    time.Time     `json:"made_at"`
-	RTO     time.Duration `json:"rto_ns,omitempty"`
-	Steps   []Step        `json:"steps"`
+	Offline bool `json:"offline,omitempty"`
+	// Untrusted: the playbook is a stranger's. Every step is judged by the files alone, without secrets and inputs.
+	Untrusted bool `json:"untrusted,omitempty"`
+	// Contacts are the targets, and which of them could be reached. An untrusted plan alone has them.
+	Contacts []Contact     `json:"contacts,omitempty"`
+	Made     time.Time     `json:"made_at"`
+	RTO      time.Duration `json:"rto_ns,omitempty"`
+	Steps    []Step        `json:"steps"`
 	// Locks are those that the run would take, with who has them now.
 	Locks    []Lock   `json:"locks,omitempty"`
 	Error    string   `json:"error,omitempty"`
@@ -56,6 +60,14 @@ type Lock struct {
 	Run  string `json:"run,omitempty"`
 	Held string `json:"held,omitempty"`
 	Why  string `json:"why,omitempty"` // why it could not be asked
+}
+
+// Contact is what an untrusted plan says of a target: nothing but whether it was reached.
+type Contact struct {
+	Target  string `json:"target"`
+	Type    string `json:"type,omitempty"`
+	Reached bool   `json:"reached"`
+	Why     string `json:"why,omitempty"` // why it was not
 }
 
 // ThisHost is where a lock is that a target does not keep.

@@ -1,6 +1,7 @@
 package preview
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,8 +14,12 @@ import (
 // Make walks a playbook. start is what a real run would begin with; its time is the plan's now. A nil
 // looker makes an offline plan, which touches nothing.
 func Make(ctx context.Context, pb *engine.Playbook, start engine.RunStarted, given engine.Given, looker Looker) (*Plan, error) {
+	return newWalk(pb, start, given, looker).make(ctx, start)
+}
+
+func newWalk(pb *engine.Playbook, start engine.RunStarted, given engine.Given, looker Looker) *walk {
 	given.Preview = true
-	w := &walk{
+	return &walk{
 		run: engine.NewRun(pb, given), looker: looker, at: start.Started, index: map[string]int{},
 		changed: map[string]string{}, doubt: map[string]string{}, unasked: map[string]bool{}, depth: map[string]int{},
 		plan: &Plan{
@@ -22,11 +27,18 @@ func Make(ctx context.Context, pb *engine.Playbook, start engine.RunStarted, giv
 			Offline: looker == nil, Made: start.Started, RTO: pb.Objectives.RTO,
 		},
 	}
+}
+
+func (w *walk) make(ctx context.Context, start engine.RunStarted) (*Plan, error) {
 	if err := w.apply(start); err != nil {
 		return nil, err
 	}
 	if err := w.walk(ctx); err != nil {
 		return nil, err
+	}
+	if w.bounds != nil {
+		w.undo()
+		w.shorten()
 	}
 	w.plan.summarize()
 	return w.plan, nil
@@ -45,6 +57,8 @@ type walk struct {
 	doubt   map[string]string // why a step's done_if does not decide
 	unasked map[string]bool   // steps whose done_if could not be asked: the run would stop there
 	section string
+	bounds  *bounds // nil: whoever wrote the playbook is trusted
+	paths   int     // bytes of the paths so far
 }
 
 func (w *walk) apply(e engine.Event) error {
@@ -57,6 +71,10 @@ func (w *walk) apply(e engine.Event) error {
 
 func (w *walk) walk(ctx context.Context) error {
 	for ctx.Err() == nil {
+		if why := w.exceeded(); why != "" {
+			w.plan.Error = why
+			return nil
+		}
 		ready := w.run.Next()
 		for _, e := range ready.Events {
 			if err := w.event(e); err != nil {
@@ -89,15 +107,15 @@ func (w *walk) event(e engine.Event) error {
 		s.Standing, s.Why = engine.StandingSkip, e.Why
 	case engine.Undecided:
 		s := w.line(e.Step)
-		s.Maybe, s.KnownAfter = true, e.Why
-		s.Why = "whether it runs is known after step " + e.Why
+		s.Maybe, s.KnownAfter = true, stepOf(e.Why)
+		s.Why = "whether it runs is " + knownAfter(e.Why)
 	case engine.ItemsListed:
 		s := w.line(e.Step)
 		s.Standing = engine.StandingWould
 		s.Would = fmt.Sprintf("for each of %d items", len(e.Keys))
 	case engine.Assumed:
 		s := w.line(e.Step)
-		s.KnownAfter, s.Why = e.After, "known after step "+e.After
+		s.KnownAfter, s.Why = stepOf(e.After), knownAfter(e.After)
 		w.unlisted(e.Step, e.After)
 	case engine.PlaybookBegun:
 		s := w.line(e.Step)
@@ -114,24 +132,6 @@ func (w *walk) event(e engine.Event) error {
 	return w.apply(e)
 }
 
-// unlisted adds the steps of a loop whose items nobody knows yet: a reviewer is to see what it may do, and what it may
-// change is not known to anything behind it.
-func (w *walk) unlisted(loop, after string) {
-	for _, v := range w.run.InLoop(loop) {
-		depth := w.line(loop).Depth
-		w.index[v.Path] = len(w.plan.Steps)
-		s := Step{Path: v.Path, Title: v.Title, Kind: v.Kind, Operation: v.Operation, Target: v.Target, Depth: depth + 1,
-			Section: strings.TrimPrefix(w.section, "steps"), Maybe: true, KnownAfter: after, Line: v.Line}
-		s.Standing, s.Class, s.Risk = engine.StandingWould, v.Class, v.Risk
-		s.Would = describe(engine.Call{Kind: v.Kind, Operation: v.Operation, Target: v.Target}) + ", for each item"
-		s.Why = "the items are known after step " + after
-		w.plan.Steps = append(w.plan.Steps, s)
-		if v.Class.Writes() {
-			w.changes(v.Path, v.Kind, v.Target, v.Changes, v.Class)
-		}
-	}
-}
-
 // given tells with what a nested playbook is run.
 func given(inputs engine.Typed) string {
 	r, _ := inputs.V.(engine.Record)
@@ -139,7 +139,7 @@ func given(inputs engine.Typed) string {
 	for _, name := range engine.Keys(r) {
 		text := engine.Text(r[name])
 		if after := unknownIn(r[name]); after != "" {
-			text = "known after step " + after
+			text = knownAfter(after)
 		}
 		parts = append(parts, name+": "+text)
 	}
@@ -186,7 +186,7 @@ func (w *walk) askDoneIf(ctx context.Context, c engine.AskDoneIf) error {
 	e := engine.DoneIfAsked{Step: c.Step, Asked: engine.No}
 	switch {
 	case w.looker == nil:
-		w.doubt[c.Step] = "done_if was not asked: the plan is offline"
+		w.doubt[c.Step] = "done_if was not asked: " + w.aloof()
 	case after != "":
 		w.doubt[c.Step] = "done_if is known after step " + after
 	default:
@@ -236,7 +236,7 @@ func (w *walk) read(ctx context.Context, c engine.Execute) error {
 	case w.looker == nil:
 		return w.apply(engine.Assumed{Step: c.Step, After: c.Step, State: engine.OK})
 	case after != "":
-		s.KnownAfter, s.Why = after, "known after step "+after
+		s.KnownAfter, s.Why = stepOf(after), knownAfter(after)
 		if unknownIn(c.Params) == "" {
 			_ = w.look(ctx, s, c.Call) // it is in the line
 		}
@@ -279,7 +279,8 @@ func (w *walk) effect(ctx context.Context, c engine.Execute) error {
 	defer expectsFailure(s, fails)
 	switch after := unknownIn(c.Params); {
 	case after != "":
-		s.KnownAfter, s.Why = after, "what it does exactly is known after step "+after
+		s.KnownAfter, s.Why = stepOf(after), "what it does exactly is "+knownAfter(after)
+	case w.plan.Untrusted: // which is said once
 	case w.looker == nil:
 		s.Why = "offline: the target was not looked at"
 	default:
@@ -322,66 +323,6 @@ func (w *walk) effect(ctx context.Context, c engine.Execute) error {
 	return w.apply(engine.Assumed{Step: c.Step, After: c.Step, State: engine.OK})
 }
 
-// changes remembers what an effect would change. kind is one whose steps find something else AFTER it; empty: those on
-// its own target do.
-func (w *walk) changes(step, of, target, kind string, class engine.Class) {
-	if kind != "" {
-		target = ofKind + kind
-	} else if target == "" || of == "exec" { // a program can reach anything, wherever it runs
-		target = "*"
-	}
-	if _, ok := w.changed[target]; !ok && class != engine.ClassAdvisory {
-		w.changed[target] = step
-	}
-	if _, ok := w.changed[containers]; !ok && of == "docker" {
-		w.changed[containers] = step
-	}
-}
-
-// containers stands for all that runs in containers: a service that is stopped later than now has written until then.
-const containers = "all containers"
-
-// parametersOf is the digest of the parameters, if they are known and may be told of.
-func parametersOf(c engine.Call) string {
-	if c.Sensitive || unknownIn(c.Params) != "" {
-		return ""
-	}
-	digest, err := engine.DigestValue(c.Params)
-	if err != nil { // a probe is among them, which is looked at by itself
-		return ""
-	}
-	return digest
-}
-
-func describe(c engine.Call) string {
-	s := c.Kind + "." + c.Operation
-	if c.Target != "" {
-		s += " on " + c.Target
-	}
-	return s
-}
-
-// unknownIn names the step that parameters wait for; empty: they are known.
-func unknownIn(v engine.Value) string {
-	unknown, _ := engine.FirstUnknown(v)
-	return unknown.After
-}
-
-func eachQuestion(v engine.Value, f func(engine.Question)) {
-	switch x := v.(type) {
-	case engine.Question:
-		f(x)
-	case engine.List:
-		for _, e := range x {
-			eachQuestion(e, f)
-		}
-	case engine.Record:
-		for _, k := range engine.Keys(x) {
-			eachQuestion(x[k], f)
-		}
-	}
-}
-
 // line finds or makes the line of a step; the lines of the groups around it come before it.
 func (w *walk) line(path string) *Step {
 	if i, ok := w.index[path]; ok {
@@ -392,13 +333,22 @@ func (w *walk) line(path string) *Step {
 		depth = w.line(parent).Depth + 1
 	}
 	v, _ := w.run.StepAt(path)
+	return w.add(v, depth, w.run.GroupOf(path))
+}
+
+// add makes the line of a step.
+func (w *walk) add(v engine.StepView, depth int, group string) *Step {
 	s := Step{
-		Path: path, Title: v.Title, Kind: v.Kind, Operation: v.Operation, Target: v.Target,
-		Depth: depth, Section: strings.TrimPrefix(w.section, "steps"), Group: w.run.GroupOf(path), Line: v.Line,
-		Home: w.run.HomeOf(path),
+		Path: v.Path, Title: v.Title, Kind: v.Kind, Operation: v.Operation, Target: v.Target,
+		Depth: depth, Section: strings.TrimPrefix(w.section, "steps"), Group: group, Line: v.Line,
+		Home: cmp.Or(v.Home, w.run.HomeOf(v.Path)),
 	}
 	s.Standing, s.Class, s.Risk = engine.StandingWould, v.Class, v.Risk
-	w.index[path] = len(w.plan.Steps)
+	if w.bounds != nil && v.Statements != "" && group == "" {
+		s.Details = []string{cut(v.Statements, w.bounds.text)} // all that can be said of it, and it is the file's own
+	}
+	w.paths += len(v.Path)
+	w.index[v.Path] = len(w.plan.Steps)
 	w.plan.Steps = append(w.plan.Steps, s)
 	return &w.plan.Steps[len(w.plan.Steps)-1]
 }

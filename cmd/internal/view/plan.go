@@ -27,9 +27,12 @@ func PlanText(w io.Writer, p *preview.Plan) error {
 	if p.Environment != "" {
 		b.WriteString(" in environment " + p.Environment)
 	}
-	if p.Offline {
+	switch {
+	case p.Untrusted:
+		b.WriteString(", untrusted: judged by its files alone, without secrets and inputs")
+	case p.Offline:
 		b.WriteString(", offline: no target was asked")
-	} else {
+	default:
 		b.WriteString(", as the targets were at " + p.Made.Format(time.RFC3339))
 	}
 	b.WriteString("\n\n")
@@ -41,6 +44,9 @@ func PlanText(w io.Writer, p *preview.Plan) error {
 		}
 		planStep(&b, s)
 	}
+	for _, c := range p.Contacts {
+		b.WriteString(printable(contactSays(c)) + "\n")
+	}
 	for _, l := range p.Locks {
 		text, warning := lockSays(l)
 		if warning {
@@ -49,10 +55,10 @@ func PlanText(w io.Writer, p *preview.Plan) error {
 		b.WriteString(printable(text) + "\n")
 	}
 	for _, warning := range p.Warnings {
-		b.WriteString("warning: " + warning + "\n")
+		b.WriteString("warning: " + printable(warning) + "\n")
 	}
 	if p.Error != "" {
-		b.WriteString("\nThe run would fail: " + p.Error + "\n")
+		b.WriteString("\nThe run would fail: " + indented(p.Error, "  ") + "\n")
 	}
 	if len(p.LastRuns) > 0 {
 		r := p.LastRuns[0]
@@ -68,6 +74,18 @@ func PlanText(w io.Writer, p *preview.Plan) error {
 	b.WriteString("\n" + summaryLine(p) + "\n")
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// contactSays whether a target of an untrusted plan was reached.
+func contactSays(c preview.Contact) string {
+	s := "target " + c.Target
+	if c.Type != "" {
+		s += " (" + c.Type + ")"
+	}
+	if c.Reached {
+		return s + ": reached; nothing that the playbook says was sent there"
+	}
+	return s + ": " + c.Why
 }
 
 // lockSays who has a lock that the run would take; it is a warning unless nobody has.
@@ -105,9 +123,9 @@ func expectedLines(e *objective.Ahead, rto time.Duration) string {
 
 func planStep(b *strings.Builder, s preview.Step) {
 	indent := strings.Repeat("  ", s.Depth+1)
-	name := s.Path
+	name := oneLine(s.Path)
 	if s.Title != "" {
-		name += "  " + s.Title
+		name += "  " + oneLine(s.Title)
 	}
 	words := []string{s.Standing.String()}
 	if s.Maybe {
@@ -139,7 +157,7 @@ func planStep(b *strings.Builder, s preview.Step) {
 		fmt.Fprintf(b, "%stime: %s in half of the runs before (%d), up to %s in 95 %%\n", inner, Duration(f.P50), f.Runs, Duration(f.P95))
 	}
 	for _, f := range s.Facts {
-		fmt.Fprintf(b, "%snow: %s: %s\n", inner, f.Name, indented(f.Value, inner))
+		fmt.Fprintf(b, "%snow: %s: %s\n", inner, oneLine(f.Name), indented(f.Value, inner))
 	}
 	for _, h := range s.How {
 		fmt.Fprintf(b, "%s%s: %s\n", inner, printable(h.Name), indented(h.Value, inner))

@@ -61,6 +61,7 @@ func planMarkdown(p *preview.Plan, r room) string {
 	if r.details > 0 {
 		planDetails(&b, p, r)
 	}
+	planContacts(&b, p, r)
 	planLocks(&b, p, r)
 	if len(p.LastRuns) > 0 {
 		l := p.LastRuns[0]
@@ -98,6 +99,9 @@ func planCounts(p *preview.Plan) string {
 }
 
 func planMoment(p *preview.Plan) string {
+	if p.Untrusted {
+		return ", untrusted: judged by its files alone, without secrets and inputs. Nothing of it was sent anywhere"
+	}
 	if p.Offline {
 		return ", judged by the file alone: no target was asked"
 	}
@@ -138,6 +142,20 @@ func planWarnings(b *strings.Builder, p *preview.Plan, r room) {
 	fmt.Fprintf(b, "\n#### %s\n\n%s", plural(count, "warning"), strings.Join(lines, ""))
 	if count > r.warn {
 		fmt.Fprintf(b, "- … and %d more\n", count-r.warn)
+	}
+}
+
+// planContacts are the targets of an untrusted plan.
+func planContacts(b *strings.Builder, p *preview.Plan, r room) {
+	for i, c := range p.Contacts {
+		if i == r.warn {
+			fmt.Fprintf(b, "- … and %s more\n", plural(len(p.Contacts)-i, "target"))
+			return
+		}
+		if i == 0 {
+			b.WriteString("\n")
+		}
+		b.WriteString("- " + prose(shortened(contactSays(c), r.text)) + "\n")
 	}
 }
 
