@@ -1,6 +1,7 @@
 package playbooks_test
 
 import (
+	"database/sql"
 	"fmt"
 	"net"
 	"net/http"
@@ -30,7 +31,18 @@ is-active) shift; for u in "$@"; do if [ -e "unit-$u" ]; then echo active; else 
 esac
 exit $code`
 
-func TestSiteIsStartedOnlyBehindEveryRestore(t *testing.T) {
+// site is a shop whose services stand-ins start and stop, and a copy of its cache with 40 keys. Its tables have no orders.
+type site struct {
+	*recorder
+	targets []steps.Target
+	given   map[string]any
+	db      *sql.DB
+	cache   *goredis.Client
+	dump    string
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
 	dir := t.TempDir()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -77,11 +89,18 @@ func TestSiteIsStartedOnlyBehindEveryRestore(t *testing.T) {
 	}
 	r.file("tso"+"local____b_full", "1\n")
 	_ = r.called()
+	return &site{
+		recorder: r, db: db, cache: c, dump: dump,
+		targets: []steps.Target{{Name: "db", Type: "mysql", Settings: settings}, {Name: "kv", Type: "redis", Settings: engine.Record{"address": address}}},
+		given:   map[string]any{"pd": "pd1:2379", "storage": "local:///b/full", "dump": dump, "redis_dir": dir, "health": health.URL},
+	}
+}
 
-	w := open(t, "site-recovery", steps.Target{Name: "db", Type: "mysql", Settings: settings},
-		steps.Target{Name: "kv", Type: "redis", Settings: engine.Record{"address": address}})
+func TestSiteIsStartedOnlyBehindEveryRestore(t *testing.T) {
+	s := newSite(t)
+	r, db, c, dump, given := s.recorder, s.db, s.cache, s.dump, s.given
+	w := open(t, "site-recovery", s.targets...)
 	w.yes = true
-	given := map[string]any{"pd": "pd1:2379", "storage": "local:///b/full", "dump": dump, "redis_dir": dir, "health": health.URL}
 	w.plan(given)
 
 	// A copy that is cut short: nothing is stopped.

@@ -97,6 +97,7 @@ func probed(p *engine.Probe) outline {
 	o.put("on", p.Target)
 	o.put("expect", source(p.Expect))
 	o.put("tolerate", source(p.Tolerate))
+	o.put("fails", source(p.Fails))
 	if p.Message != nil {
 		o.fields = append(o.fields, field{"message", outlined("message", *p.Message, engine.Shape{})})
 	}

@@ -130,6 +130,7 @@ func (s *said) params(step *engine.Step) {
 func (s *said) policies(step *engine.Step) {
 	s.add("expect", source(step.Expect))
 	s.add("tolerate", source(step.Tolerate))
+	s.add("fails", source(step.Fails))
 	var asked outline
 	for _, p := range step.DoneIf {
 		asked.list = append(asked.list, probed(p))
