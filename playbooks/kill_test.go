@@ -76,7 +76,7 @@ func (k killer) kill(t *testing.T, playbook string, light int, fresh func(t *tes
 			}
 		})
 	}
-	t.Logf("%d of %d points", len(chosen), len(places))
+	torture.Figure(t, 1, "%s killed at %d of %d points", playbook, len(chosen), len(places))
 }
 
 // everyPlace runs the playbook to its end, and gives the points that it has passed.

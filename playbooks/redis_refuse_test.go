@@ -119,6 +119,7 @@ func TestRedisBackupMissesNoMaster(t *testing.T) {
 	r := newRing(t)
 	r.fill(r.client(), "reservation", 30)
 	r.backup()
+	r.killed(newKiller(t))
 	w := open(t, "redis-backup", r.engine, r.target)
 	run := w.run(map[string]any{"containers": r.containers[:2], "folder": r.folder, "keep_for": "1h"})
 	w.ends(run, engine.RunFailed)
