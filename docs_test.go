@@ -59,6 +59,32 @@ func TestEveryShippedPlaybookIsExplained(t *testing.T) {
 	}
 }
 
+// TestThePageOfPullRequestsShowsARealComment: it is the one that the test of the diff has made.
+func TestThePageOfPullRequestsShowsARealComment(t *testing.T) {
+	const page, begin, end = "docs/pull-requests.md", "<!-- begin: cmd/handrail/testdata/diff/planned.md -->\n", "<!-- end -->"
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := os.ReadFile("cmd/handrail/testdata/diff/planned.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, begun := strings.Cut(string(text), begin)
+	shown, after, ended := strings.Cut(rest, end)
+	if !begun || !ended {
+		t.Fatalf("%s has no place for the comment", page)
+	}
+	if want := "\n" + string(made) + "\n"; shown != want {
+		if os.Getenv("HANDRAIL_UPDATE") == "" {
+			t.Fatalf("%s does not show what the test of the diff has made; HANDRAIL_UPDATE=1 brings it up to date", page)
+		}
+		if err := os.WriteFile(page, []byte(before+begin+want+end+after), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestDesignNamesEveryKind: the page that explains the words knows them all.
 func TestDesignNamesEveryKind(t *testing.T) {
 	page, err := os.ReadFile("docs/design.md")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -128,6 +129,27 @@ func asJSON(t *testing.T, v any) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// TestNothingThatIsSaidIsLeftOut: whoever adds a field to what a playbook can say is told to compare it, too. That of a step is
+// either among its settings (see saidByStep) or says where it stands.
+func TestNothingThatIsSaidIsLeftOut(t *testing.T) {
+	for typ, compared := range map[reflect.Type]string{
+		reflect.TypeFor[engine.Step](): "ID Title Pos Digest Group Steps Nested Kind Operation Target Params Class Risk Expect Tolerate Fails Each DoneIf Retry " +
+			"Timeout Wipes Sensitive When ForEach As Key AtOnce OnError Undo Always Unsettles Kept",
+		reflect.TypeFor[engine.Probe]():    "Kind Op Target Params Expect Tolerate Fails Message Each Pos",
+		reflect.TypeFor[engine.Playbook](): "Name Description File Digest Timezone Objectives Inputs Targets Locks Vars Steps Always Outputs Remarks Secrets",
+		reflect.TypeFor[engine.Template](): "Literal Expr Parts List Fields Probe Condition Late",
+		reflect.TypeFor[engine.Input]():    "Name Description Shape Required Default Min Max Pattern Pos",
+	} {
+		var fields []string
+		for i := range typ.NumField() {
+			fields = append(fields, typ.Field(i).Name)
+		}
+		if got := strings.Join(fields, " "); got != compared {
+			t.Errorf("%s has the fields\n%s\nand those that are compared are\n%s", typ, got, compared)
+		}
+	}
 }
 
 // TestOrderIsAllThatMoved: whatever order independent steps are put in, none is said to be new or gone, and as few as

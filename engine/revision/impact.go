@@ -47,7 +47,9 @@ func (l look) with(s preview.Step, more bool) look {
 	l.items++
 	l.risk = max(l.risk, s.Risk)
 	for _, f := range s.Figures {
-		l.figures = counted(l.figures, f)
+		if !f.Now { // how large something is, which no revision has changed
+			l.figures = counted(l.figures, f)
+		}
 	}
 	for _, w := range s.Warnings {
 		if !slices.Contains(l.warnings, w) {

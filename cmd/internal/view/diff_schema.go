@@ -81,6 +81,7 @@ var diffWords = map[string]string{
 	"figures":      "Numbers about what it would do; of a loop, of all its items together.",
 	"value":        "The number.",
 	"certainty":    "exact: a run finds the same number; estimate: about as many; unknown: the value says nothing.",
+	"now":          "It tells how large something is now; such numbers are not in a diff.",
 	"unchanged":    "How many steps are the same.",
 	"warnings":     "What a reviewer must not miss; in a summary, how many.",
 	"text":         "The warning.",
