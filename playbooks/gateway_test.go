@@ -50,6 +50,7 @@ func TestGatewayRedisIsLoadedWithTheAppendOnlyFileOff(t *testing.T) {
 	run := w.run(given)
 	w.ends(run, engine.RunOK)
 	calls := r.called()
+	golden(t, "oc-threescale-redis-restore.txt", slices.Clone(calls), provesGateway, r.dir, "DIR")
 	patches := about(calls, "oc patch configmap")
 	off := `{"data":{"redis.conf":"#save 900 1\n#save 60 10000\nappendonly no\ndir /var/lib/redis/data"}}`
 	if len(patches) != 2 || !strings.HasSuffix(patches[0], off) || !strings.Contains(patches[1], `save 900 1\nsave 60 10000\nappendonly yes`) {
@@ -89,6 +90,11 @@ func TestGatewayRedisSettingsComeBackWhenARolloutFails(t *testing.T) {
 	r.file("bad.rdb", "not a dump")
 	w.ends(w.run(map[string]any{"deployment": "system-redis", "dump": filepath.Join(r.dir, "bad.rdb")}), engine.RunFailed)
 	r.wants() // refused before anything is touched
+}
+
+// provesGateway: the call is of one of the verify steps, whose probes are asked side by side. A Redis is in its fourth pod then.
+func provesGateway(call string) bool {
+	return strings.Contains(call, "-redis-4 redis-cli INFO ") || strings.Contains(call, "--watch=false") || strings.HasPrefix(call, "oc get APIManager")
 }
 
 func podIn(call string) string {
@@ -143,6 +149,7 @@ func TestGatewayIsRestoredWithTheReplicasThatItHad(t *testing.T) {
 	run := w.run(given)
 	w.ends(run, engine.RunOK)
 	calls := r.called()
+	golden(t, "oc-threescale-restore.txt", slices.Clone(calls), provesGateway, dir, "BACKUP")
 	patches := about(calls, "oc patch APIManager/gateway")
 	if len(patches) != 2 || !strings.HasSuffix(patches[1], `{"spec":{"system":{"appSpec":{"replicas":3}},"zync":{"queSpec":{"replicas":2}}}}`) {
 		t.Errorf("patches: %q", patches)

@@ -13,10 +13,9 @@ import (
 	"github.com/handrail-dev/handrail/steps/steptest/servers"
 )
 
-// mongosh stands in for the shell of MongoDB: it keeps in files what was initiated and added, and as the real one
-// fails when that is asked for a second time.
-const mongosh = `#!/bin/sh
-echo "$SET $SHARD $DOCUMENTS" >> /calls
+// mongosh stands in for the shell of MongoDB: it writes down how it is called, in one file for all hosts, keeps in files what was initiated
+// and added, and as the real one fails when that is asked for a second time.
+var mongosh = "#!/bin/sh\n" + writesDown("$(hostname): $(env | grep -E '^(SET|CONFIGSVR|SHARD|DATABASE|COLLECTION|DOCUMENTS)=' | sort | tr '\\n' ' ')mongosh", "/shared/calls") + `
 case "$5" in
 *rs.initiate*) if [ -e /set ]; then echo "already ${SET%%/*}"; else touch /set; echo "initiated ${SET%%/*}"; fi ;;
 *hello*) [ -e /set ] && echo "primary $3" ;;
@@ -35,14 +34,15 @@ func TestMongoShardingIsSetUpOnce(t *testing.T) {
 	hosts := []string{name + "-config", name + "-one", name + "-two", name + "-router"}
 	text := "services:\n"
 	for i, host := range hosts {
-		text += "  s" + string(rune('0'+i)) + ": {image: \"" + servers.Image + "\", container_name: " + host + ", command: [sleep, \"600\"], stop_signal: KILL}\n"
+		text += "  s" + string(rune('0'+i)) + ": {image: \"" + servers.Image + "\", container_name: " + host + ", hostname: " + host + ", volumes: [\"shared:/shared\"], command: [sleep, \"600\"], stop_signal: KILL}\n"
 	}
+	text += "volumes: {shared: {}}\n"
 	file := filepath.Join(folder, "compose.yaml")
 	if err := os.Mkdir(folder, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	put(t, file, []byte(text))
-	t.Cleanup(func() { composeOf(t, context.Background(), file, "down") })
+	t.Cleanup(func() { composeOf(t, context.Background(), file, "down", "-v") })
 	composeOf(t, t.Context(), file, "up", "-d")
 	target := steps.Target{Name: "engine", Type: "docker", Settings: servers.Docker(t)}
 	host, _ := engine.Reveal(target.Settings["host"])
@@ -54,19 +54,20 @@ func TestMongoShardingIsSetUpOnce(t *testing.T) {
 	w := open(t, "mongo-sharding-init", target)
 	w.plan(given)
 	w.ends(w.run(given), engine.RunOK)
-	calls := func(h string) string {
-		out, err := docker(t.Context(), host, "exec", h, "cat", "/calls")
+	calls := func() []string {
+		out, err := docker(t.Context(), host, "exec", hosts[3], "sh", "-c", "cat /shared/calls && rm /shared/calls")
 		if err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
-		return out
+		return readCalls(out)
 	}
-	if got, want := strings.Join(strings.Fields(calls(hosts[3])), " "), "shard1/"+hosts[1]+":27018 shard2/"+hosts[2]+":27019 1000"; got != want {
-		t.Errorf("the router was called with %s, want %s", got, want)
-	}
-	// A second run: all is there, and nothing fails.
+	none := func(string) bool { return false }
+	differs := []string{hosts[0], "CONFIG", hosts[1], "ONE", hosts[2], "TWO", hosts[3], "ROUTER"}
+	golden(t, "mongosh-mongo-sharding-init.txt", calls(), none, differs...)
+	// A second run: all is there, it is asked the same, and nothing fails.
 	again := w.run(given)
 	w.ends(again, engine.RunOK)
+	golden(t, "mongosh-mongo-sharding-init.txt", calls(), none, differs...)
 	// Documents of one shard only are no sharding.
 	rabbit{t, host, hosts[3]}.put("/skewed", "", 0o644)
 	w.ends(w.run(given), engine.RunFailed)

@@ -4,12 +4,13 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// recorder stands in for programs that cannot be had here. Each writes down how it was called, and answers as
-// the test says: by the file answers/PROGRAM, a shell text that sees the arguments as "$@".
+// recorder stands in for programs that cannot be had here. Each writes down how it was called, with what it was given to read, and
+// answers as the test says: by a shell text that sees the arguments as "$@" and the input as "$in".
 type recorder struct {
 	t   *testing.T
 	dir string
@@ -25,14 +26,30 @@ func record(t *testing.T, programs map[string]string) *recorder {
 	}
 	for name, answer := range programs {
 		script := "#!/bin/sh\n" +
-			"{ printf '%s' \"${0##*/}\"; for a in \"$@\"; do printf '\\037%s' \"$a\"; done; printf '\\n'; } >> '" + r.calls() + "'\n" +
-			"cd '" + r.dir + "'\n" + answer + "\n"
+			writesDown("${0##*/}", r.calls()) + "cd '" + r.dir + "'\n" + answer + "\n"
 		if err := os.WriteFile(filepath.Join(bin, name), []byte(script), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	t.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 	return r
+}
+
+// writesDown is the part of a stand-in that does that: its name, its arguments, and its input if there is any. Probes of one verify are
+// asked side by side, so it is put into a file of its own, and added in one write.
+func writesDown(name, to string) string {
+	return "in=$(cat)\nown=$(mktemp '" + to + "-XXXXXX')\n" +
+		"{ printf '%s' \"" + name + "\"; for a in \"$@\"; do printf '\\037%s' \"$a\"; done; [ -z \"$in\" ] || printf '\\037<<<\\037%s' \"$in\"; printf '\\036'; } > \"$own\"\n" +
+		"cat \"$own\" >> '" + to + "'; rm \"$own\"\n"
+}
+
+// readCalls gives what was written down, each call as its words joined by blanks.
+func readCalls(text string) []string {
+	calls := strings.Split(strings.TrimSuffix(text, "\036"), "\036")
+	for i, call := range calls {
+		calls[i] = strings.ReplaceAll(call, "\x1f", " ")
+	}
+	return calls
 }
 
 func (r *recorder) calls() string { return filepath.Join(r.dir, "calls") }
@@ -50,11 +67,31 @@ func (r *recorder) called() []string {
 	if err := os.Remove(r.calls()); err != nil {
 		r.t.Fatal(err)
 	}
-	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
-	for i, line := range lines {
-		lines[i] = strings.ReplaceAll(line, "\x1f", " ")
+	return readCalls(string(text))
+}
+
+// golden checks that just the calls of a file in testdata were made, in this order; HANDRAIL_UPDATE=1 writes it. Those that follow each
+// other and are made side by side are sorted. What differs from run to run comes with the name that it has in the file.
+func golden(t *testing.T, name string, calls []string, beside func(string) bool, differs ...string) {
+	t.Helper()
+	for i := 0; i < len(calls); i++ {
+		j := i
+		for j < len(calls) && beside(calls[j]) {
+			j++
+		}
+		slices.Sort(calls[i:j])
+		i = j
 	}
-	return lines
+	got := strings.NewReplacer(differs...).Replace(strings.Join(calls, "\n")) + "\n"
+	file := filepath.Join("testdata", name)
+	if os.Getenv("HANDRAIL_UPDATE") != "" {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := string(slurp(t, file)); got != want {
+		t.Errorf("called:\n%s\nwant, as %s has it:\n%s", got, file, want)
+	}
 }
 
 // wants checks that just these calls were made, in this order.

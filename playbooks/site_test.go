@@ -123,16 +123,11 @@ func TestSiteIsStartedOnlyBehindEveryRestore(t *testing.T) {
 	mustExec(t, db, "INSERT INTO orders VALUES (1), (2), (3)")
 	run := w.run(given)
 	w.ends(run, engine.RunOK)
-	var order []string
-	for _, call := range r.called() {
-		if strings.HasPrefix(call, "systemctl st") || strings.HasPrefix(call, "br restore") {
-			order = append(order, strings.Join(strings.Fields(call)[:3], " "))
-		}
-	}
-	if got, want := strings.Join(order, ", "), "systemctl stop nginx, systemctl stop caddy-backend, systemctl stop redis-server, "+
-		"systemctl start redis-server, systemctl stop caddy-backend, br restore full, systemctl start caddy-backend, systemctl start nginx"; got != want {
-		t.Errorf("the order was\n%s, want\n%s", got, want)
-	}
+	r.wants("systemctl stop nginx", "systemctl stop caddy-backend", "systemctl stop redis-server",
+		"systemctl is-active nginx", "systemctl is-active caddy-backend", "systemctl is-active redis-server",
+		"systemctl start redis-server", checksumOf+"local:///b/full", "systemctl stop caddy-backend", "systemctl is-active caddy-backend",
+		"br restore full --pd pd1:2379 --storage local:///b/full --ratelimit 100",
+		"systemctl start caddy-backend", "systemctl is-active caddy-backend", "systemctl start nginx", "systemctl is-active redis-server caddy-backend nginx")
 	if n := c.DBSize(t.Context()).Val(); n != 40 {
 		t.Errorf("%d keys in the cache", n)
 	}
