@@ -2,12 +2,15 @@ package playbooks_test
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/handrail-dev/handrail/engine"
+	"github.com/handrail-dev/handrail/internal/torture"
 	"github.com/handrail-dev/handrail/steps/steptest/servers"
 )
 
@@ -44,6 +47,22 @@ func (r rabbit) put(to, text string, mode os.FileMode) {
 }
 
 func (r rabbit) says(text string) { r.t.Helper(); r.put("/says", text, 0o644) }
+
+// TestRabbitMQIsReal runs the playbooks of RabbitMQ against three real nodes. Erlang takes its time to start, so that is done under
+// HANDRAIL_TORTURE, by scripts/torture; else what the same nodes have said is in testdata, and the test looks that it is of them.
+func TestRabbitMQIsReal(t *testing.T) {
+	if torture.Times(t, 0, 1, 1) > 0 {
+		t.Run("status", realRabbitStatus)
+		t.Run("folders", realRabbitFolders)
+		return
+	}
+	for n := 1; n <= 3; n++ {
+		var s rabbitStatus
+		if err := json.Unmarshal(slurp(t, fmt.Sprintf("testdata/rabbitmq-%d.json", n)), &s); err != nil || len(s.Running) != n {
+			t.Errorf("%d nodes: %v %v", n, s.Running, err)
+		}
+	}
+}
 
 func TestRabbitStatusIsGraded(t *testing.T) {
 	target, _, _ := engineTarget(t)

@@ -15,6 +15,9 @@ const Image = "handrail-test/base:1"
 // RedisImage is present there, too: a redis-server, and the same small Unix.
 const RedisImage = "handrail-test/redis:1"
 
+// RabbitMQImage is present there under HANDRAIL_TORTURE: a node of RabbitMQ.
+const RabbitMQImage = "handrail-test/rabbitmq:1"
+
 // Docker gives the settings of a `docker` target on the test engine.
 func Docker(t testing.TB) engine.Record {
 	t.Helper()
