@@ -23,16 +23,6 @@ type crashed struct {
 	run             string
 }
 
-// engineWithPoints builds an engine that kills itself at the point that it is told.
-func engineWithPoints(t *testing.T) string {
-	t.Helper()
-	bin := filepath.Join(t.TempDir(), "handrail")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-tags", "crashpoints", "-o", bin, "../cmd/handrail").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	return bin
-}
-
 // approvedBootstrap is a run that a person has approved, and that has changed nothing yet. The second member has the most.
 func approvedBootstrap(t *testing.T, bin string) *crashed {
 	t.Helper()
@@ -96,7 +86,7 @@ func (c *crashed) whole() {
 // TestKilledBootstrapBeginsNoSecondGroup kills a real engine around and in the middle of the statements of a bootstrap; with
 // HANDRAIL_TORTURE at each point that it passes.
 func TestKilledBootstrapBeginsNoSecondGroup(t *testing.T) {
-	bin := engineWithPoints(t)
+	bin := newKiller(t).bin
 	c := approvedBootstrap(t, bin)
 	put(t, c.state+".points", nil)
 	if code, out := c.handrail(0, "resume", c.run); code != 0 {
