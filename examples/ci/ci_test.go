@@ -250,7 +250,6 @@ func TestTheScriptReviewsABranch(t *testing.T) {
 		}
 		return page
 	}
-	check(0, nil, "No playbook differs")
 	write("shop", strings.ReplaceAll(calm, "SELECT 1", "SELECT 2")+"  - {id: gone, sql: {exec: DROP TABLE orders}}\n")
 	write("asks", "inputs: {name: {type: string}}\ntargets: {db: sqlite}\nsteps: [{id: look, sql: {query: 'SELECT :n AS n', args: {n: '${{ inputs.name }}'}}}]\n")
 	page := check(1, nil, "**2 playbooks: 2 steps added", "it is new, and destroys", "Plan of <code>playbooks/shop.yaml</code>",
@@ -262,6 +261,7 @@ func TestTheScriptReviewsABranch(t *testing.T) {
 		!strings.Contains(quality, `"path": "playbooks/shop.yaml"`) {
 		t.Errorf("%s\n%s", sarif, quality)
 	}
+	check(1, []string{"HANDRAIL_UNTRUSTED=yes"}, "**2 playbooks: 2 steps added", "it is new, and destroys", "Plan of <code>playbooks/asks.yaml</code></summary>\n\n### Plan of")
 	write("shop", "steps: [{idd: x}]\n")
 	check(2, []string{"HANDRAIL_FAIL_ON=never"}, "cannot be read after")
 	if out, code := command(nil, script, "nowhere", folder); code != 2 || !strings.Contains(out, `there is no commit "nowhere" here`) {
