@@ -167,7 +167,9 @@ func realRabbitStatus(t *testing.T) {
 	r.ctl(one, "set_vm_memory_high_watermark", "0.6")
 	r.until("there is none", func(s rabbitStatus) bool { return len(s.Alarms) == 0 })
 
-	r.split(func() { r.graded("one stands still", engine.RunDegraded, "sees rabbit1@localhost rabbit2@localhost", one, two) })
+	r.split(func() {
+		r.graded("one stands still", engine.RunDegraded, "sees rabbit1@localhost rabbit2@localhost", one, two)
+	})
 	r.graded("split", engine.RunFailed, "the cluster is split", one, two, three)
 
 	r.docker("restart", "-t", "0", three)
