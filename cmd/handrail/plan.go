@@ -88,6 +88,7 @@ func (a *app) addPast(p *preview.Plan, pb *engine.Playbook) {
 		a.say("warning: how long the runs before took cannot be read: %s", err)
 	} else {
 		p.Past(pb, objective.Past(past, p.Environment))
+		p.Saved(past)
 	}
 }
 

@@ -48,6 +48,8 @@ type Plan struct {
 	Warnings []string `json:"warnings,omitempty"`
 	// Expected is how long the steps take by the runs before, held against the RTO; null: there is nothing to go by.
 	Expected *objective.Ahead `json:"expected,omitempty"`
+	// Data is how old the data is that a run would bring back, or that was saved last, held against the RPO; null: nothing is promised of it.
+	Data *Age `json:"data,omitempty"`
 	// LastRuns are the runs of this playbook before, newest first, for how long it takes.
 	LastRuns []LastRun `json:"last_runs,omitempty"`
 }

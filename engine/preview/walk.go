@@ -39,6 +39,8 @@ func (w *walk) make(ctx context.Context, start engine.RunStarted) (*Plan, error)
 	if w.bounds != nil {
 		w.undo()
 		w.shorten()
+	} else { // of a stranger's playbook nothing is held against runs of before
+		w.age(w.run.Playbook().Objectives, w.run.Outputs())
 	}
 	w.plan.summarize()
 	return w.plan, nil

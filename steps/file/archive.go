@@ -120,6 +120,7 @@ func (a *archiving) preview(_ context.Context, s site) (engine.Impact, error) {
 	}
 	i.Figures = []engine.Figure{exact("files", set.files), exact("bytes", set.bytes)}
 	i.Facts = s.freeFact(filepath.Dir(to))
+	s.againstLast(to, &i)
 	if was != nil {
 		if !a.Overwrite {
 			return i, taken(to)

@@ -71,6 +71,9 @@ func PlanText(w io.Writer, p *preview.Plan) error {
 	if e := p.Expected; e != nil {
 		b.WriteString(expectedLines(e, p.RTO))
 	}
+	if p.Data != nil {
+		b.WriteString(dataLine(p.Data))
+	}
 	b.WriteString("\n" + summaryLine(p) + "\n")
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -119,6 +122,28 @@ func expectedLines(e *objective.Ahead, rto time.Duration) string {
 		s += ", within the RTO of " + Duration(rto)
 	}
 	return s + "\n"
+}
+
+// dataLine holds the age of data against the RPO.
+func dataLine(a *preview.Age) string {
+	name := "RPO " + Duration(a.RPO) + ": "
+	what := "the data that would be brought back"
+	if a.Saved {
+		what = "what was saved last"
+	}
+	switch {
+	case a.Of.IsZero() && a.KnownAfter != "":
+		return name + "how old " + what + " is, is known after step " + printable(a.KnownAfter) + "\n"
+	case a.Of.IsZero() && a.Saved:
+		return "warning: " + name + "no run is known that ended well, so nothing is known to be saved\n"
+	case a.Of.IsZero():
+		return name + "how old " + what + " is, cannot be told (the output " + objective.DataOutput + " says it, if there is one)\n"
+	}
+	text := fmt.Sprintf("%s%s is of %s, %s old", name, what, a.Of.UTC().Format("2006-01-02 15:04:05 UTC"), Duration(a.Age))
+	if a.Verdict == objective.Missed {
+		return "warning: " + text + ", which is older than was promised\n"
+	}
+	return text + ", as was promised\n"
 }
 
 func planStep(b *strings.Builder, s preview.Step) {

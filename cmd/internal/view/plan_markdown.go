@@ -76,6 +76,9 @@ func planMarkdown(p *preview.Plan, r room) string {
 			b.WriteString("\n" + prose(shortened(strings.TrimSpace(line), r.text)) + "\n")
 		}
 	}
+	if p.Data != nil {
+		b.WriteString("\n" + prose(shortened(strings.TrimSpace(dataLine(p.Data)), r.text)) + "\n")
+	}
 	b.WriteString("\nNothing was changed.\n")
 	return b.String()
 }
