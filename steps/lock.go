@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/handrail-dev/handrail/engine"
 )
 
 // LockOwner is a run that has, or wants, locks in a target.
@@ -54,6 +56,11 @@ type Locks interface {
 	Unlock(ctx context.Context, run string, may func(HeldLock) error) ([]HeldLock, error)
 }
 
+// LockExaminer are Locks that can say what would keep a run from having them. Like Preview it may only read.
+type LockExaminer interface {
+	Examine(ctx context.Context) ([]engine.Lack, error)
+}
+
 // LockTakenError says who has a lock.
 type LockTakenError struct{ HeldLock }
 
@@ -73,6 +80,18 @@ func (e *LockLostError) Error() string {
 	}
 	return fmt.Sprintf("the lock %s is not this run's any more: run %s of %s has it (process %d of %s@%s, since %s)",
 		e.Lock, e.Now.Run, e.Now.Playbook, e.Now.PID, e.Now.User, e.Now.Host, e.Now.Since.Format(time.RFC3339))
+}
+
+// ExamineLocks says what would keep runs from having their locks in a target.
+func (x *Executor) ExamineLocks(ctx context.Context, target string) ([]engine.Lack, error) {
+	open, err := x.Locks(ctx, target, LockOwner{})
+	if err != nil {
+		return nil, err
+	}
+	if e, ok := open.(LockExaminer); ok {
+		return e.Examine(ctx)
+	}
+	return nil, nil
 }
 
 // Locks opens the locks of a target, and says where they are.

@@ -40,6 +40,7 @@ type app struct {
 
 	catalogue func() *playbook.Catalogue
 	store     *journal.Store
+	points    points // where tests kill the process
 }
 
 func newApp(s surroundings) *app {

@@ -32,10 +32,11 @@ func (a *app) cancelCommand() *cobra.Command {
 func (a *app) cancel(ctx context.Context, typed string, undo bool, inputs []string) error {
 	run, store, err := a.resolveAndLook(typed)
 	if err != nil {
-		return err
+		return a.freeLeft(ctx, typed, err)
 	}
 	if _, err := run.Cancel(a.me(), undo); err != nil {
-		return fmt.Errorf("run %s cannot be cancelled: %s; see: handrail show %s", run.ID(), why(err), run.ID())
+		err = fmt.Errorf("run %s cannot be cancelled: %s; see: handrail show %s", run.ID(), why(err), run.ID())
+		return a.freeLeft(ctx, typed, err)
 	}
 	alive, err := store.Alive(run.ID())
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -88,6 +89,34 @@ type stand struct {
 	firstStart       map[string]string // when each container was made, as the engine writes it
 }
 
+// crashBinary builds the binary with crash points, once for all tests; TestMain takes it away.
+var crashBinary = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "handrail-crash-*")
+	if err != nil {
+		return "", err
+	}
+	crashFolder = dir
+	bin := filepath.Join(dir, "handrail")
+	out, err := exec.CommandContext(context.Background(), "go", "build", "-tags", "crashpoints", "-o", bin, ".").CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return bin, err
+})
+
+var crashFolder string
+
+// tidy takes away what all tests have used.
+type tidy struct{ *testing.M }
+
+func (m tidy) Run() int {
+	code := m.M.Run()
+	if crashFolder != "" {
+		_ = os.RemoveAll(crashFolder) // the tests have ended
+	}
+	return code
+}
+
 func newStand(t *testing.T) *stand {
 	t.Helper()
 	s := newFileStand(t)
@@ -111,12 +140,11 @@ func newStand(t *testing.T) *stand {
 // newFileStand is a stand whose targets are files.
 func newFileStand(t *testing.T) *stand {
 	t.Helper()
-	s := &stand{t: t, dir: t.TempDir()}
-	s.bin = filepath.Join(s.dir, "handrail")
-	build := exec.CommandContext(t.Context(), "go", "build", "-tags", "crashpoints", "-o", s.bin, ".")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+	bin, err := crashBinary()
+	if err != nil {
+		t.Fatal(err)
 	}
+	s := &stand{t: t, dir: t.TempDir(), bin: bin}
 	s.liteFile, s.ledger = filepath.Join(s.dir, "ledger.db"), filepath.Join(s.dir, "ledger.txt")
 	s.lite = openSQLite(t, s.liteFile)
 	s.exec(s.lite, "CREATE TABLE ledger (k TEXT)")

@@ -15,30 +15,37 @@ import (
 	"github.com/handrail-dev/handrail/engine/local"
 )
 
-// withCrashPoints is for the tests that kill the engine: around every write, sync and effect there is a
-// numbered point, and the process kills itself with SIGKILL at the one that HANDRAIL_CRASH_POINT
+// withCrashPoints is for the tests that kill the engine: around every write, sync and effect, and
+// around what is done about locks and by prune, there is a numbered point, and the process kills itself with SIGKILL at the one that HANDRAIL_CRASH_POINT
 // names. Each point that was passed is a line in the file that HANDRAIL_CRASH_LOG names.
-func withCrashPoints(j local.Journal, x local.Executor) (local.Journal, local.Executor) {
-	p := &points{}
-	p.deadly, _ = strconv.Atoi(os.Getenv("HANDRAIL_CRASH_POINT"))
-	if name := os.Getenv("HANDRAIL_CRASH_LOG"); name != "" {
-		f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-		if err != nil {
-			panic(err)
-		}
-		p.log = f
-	}
+func withCrashPoints(p *points, j local.Journal, x local.Executor) (local.Journal, local.Executor) {
 	return crashingJournal{j, p}, crashingExecutor{x, p}
 }
 
+// points are those of one process: what the driver does, and what is done about locks and by prune.
 type points struct {
+	once   sync.Once
 	mu     sync.Mutex
 	passed int
 	deadly int
 	log    *os.File
 }
 
+func (p *points) begin() {
+	p.deadly, _ = strconv.Atoi(os.Getenv("HANDRAIL_CRASH_POINT"))
+	name := os.Getenv("HANDRAIL_CRASH_LOG")
+	if name == "" {
+		return
+	}
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		panic(err)
+	}
+	p.log = f
+}
+
 func (p *points) at(format string, args ...any) {
+	p.once.Do(p.begin)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.passed++

@@ -177,11 +177,13 @@ func (x *examination) run(ctx context.Context) error {
 	x.reach = reach{secrets: engine.Record{}, shown: engine.Record{}}
 	x.secrets(ctx)
 	x.targets(base)
+	x.targetOfLocks(base)
 	ex := steps.NewExecutor(all.Kinds(), x.reach.targets, steps.ReadOnly)
 	ex.Run, ex.Dir = "doctor", base
 	for _, t := range x.reach.targets {
 		x.target(ctx, ex, t)
 	}
+	x.locks(ctx, ex)
 	inputs, err := x.inputs()
 	if err != nil {
 		return errors.Join(err, ex.Close())
@@ -239,18 +241,24 @@ func (x *examination) target(ctx context.Context, ex *steps.Executor, t steps.Ta
 		cancel()
 		x.reached[where] = got
 	}
+	if x.forLocksAlone(t.Name) {
+		got.lacks = nil // no lock depends on a clock
+	}
 	for _, l := range got.lacks {
-		x.found("target "+t.Name, x.placeOf(t.Name), !l.Unsure, l)
+		x.found(called(t.Name), x.placeOf(t.Name), !l.Unsure, l)
 	}
 	if got.err == nil {
 		return
 	}
 	x.lost[t.Name] = true
-	x.found("target "+t.Name, x.placeOf(t.Name), true, steps.LackOf(strings.TrimPrefix(got.err.Error(), "target "+t.Name+": ")))
+	x.found(called(t.Name), x.placeOf(t.Name), true, steps.LackOf(strings.TrimPrefix(got.err.Error(), "target "+t.Name+": ")))
 }
 
 // placeOf is where it is said where a target is.
 func (x *examination) placeOf(target string) engine.Pos {
+	if target == x.reach.locks && x.env != nil {
+		return x.env.Targets[x.env.Locks].Pos
+	}
 	for _, use := range x.loaded.pb.Targets {
 		if use.Name != target {
 			continue

@@ -35,9 +35,7 @@ func (s *session) drive(ctx context.Context) (engine.RunState, error) {
 	}
 	if state.Final() {
 		s.remember()
-		if err := s.app.locks(s.store).Release(context.WithoutCancel(ctx), s.run.ID(), s.store.Path()); err != nil {
-			s.app.say("warning: %s", err) // the next run sees that this one is over
-		}
+		s.freeHere(context.WithoutCancel(ctx))
 	}
 	return state, s.tell(state)
 }
@@ -52,7 +50,7 @@ func (s *session) driveWith(ctx context.Context) (engine.RunState, error) {
 	if ctx.Err() != nil { // a signal came before there was a driver to tell
 		signals <- local.Drain
 	}
-	events, executor := withCrashPoints(s.journal, s.executor)
+	events, executor := withCrashPoints(&s.app.points, s.journal, s.executor)
 	d := &local.Driver{
 		Run: s.run, Journal: events, Executor: executor, Clock: s.app.clock(), Random: rand.Float64,
 		Requests: requests, Signals: signals, Observe: s.observe, Mask: s.app.masker.Text, MaskEnd: s.app.masker.End, Logs: s.log,

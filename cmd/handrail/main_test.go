@@ -15,7 +15,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"handrail": main})
+	testscript.Main(tidy{m}, map[string]func(){"handrail": main})
 }
 
 // The scripts know two commands of their own:

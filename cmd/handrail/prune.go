@@ -145,12 +145,16 @@ func (a *app) pruneRun(ctx context.Context, store *journal.Store, id string) (ma
 		s.close()
 		return 0, fmt.Errorf("it is %s", state) // somebody went on with it a moment ago
 	}
+	a.points.at("before forgetting run %s", id)
 	markers, err = a.forget(ctx, s.loaded, id, steps.Full)
 	if err != nil {
 		s.close()
 		return markers, err
 	}
-	return markers, s.store.Erase(s.journal)
+	a.points.at("before removing run %s", id)
+	err = s.store.Erase(s.journal)
+	a.points.at("after removing run %s", id)
+	return markers, err
 }
 
 // markersOf counts what pruneRun would remove.
@@ -183,6 +187,7 @@ func (a *app) forget(ctx context.Context, l *loaded, id string, access steps.Acc
 	for _, at := range marked(l.pb) {
 		n, err := x.Forget(ctx, at.kind, at.target, id)
 		markers += n
+		a.points.at("after forgetting on target %s", at.target)
 		if err != nil {
 			return markers, fmt.Errorf("the markers on target %s: %w", at.target, err)
 		}

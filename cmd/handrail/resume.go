@@ -45,7 +45,7 @@ func (a *app) resumeCommand() *cobra.Command {
 func (a *app) resume(ctx context.Context, typed string, f resumeFlags) error {
 	s, err := a.continueRun(ctx, typed, f)
 	if err != nil {
-		return err
+		return a.freeLeft(ctx, typed, err)
 	}
 	defer s.close()
 	state, err := s.drive(ctx)

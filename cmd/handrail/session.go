@@ -179,7 +179,7 @@ func (a *app) loadPinned(store *journal.Store, id string, t told) (*loaded, jour
 		if l.env, err = playbook.LoadEnvironment(pinned.Origin.EnvFile, pinned.Environment, a.catalogue()); err != nil {
 			return nil, pinned, fmt.Errorf("run %s: its pinned environment does not load: %w", id, err)
 		}
-		if l.env.Digest != t.started.EnvDigest {
+		if t.started != nil && l.env.Digest != t.started.EnvDigest {
 			return nil, pinned, &journal.Fault{Doing: "trust the pinned copy", Path: store.Folder(id, "environment.yaml"),
 				Err: errors.New("it was changed after the run had started")}
 		}

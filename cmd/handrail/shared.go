@@ -25,6 +25,9 @@ func (l *loaded) locksIn() string {
 	return l.env.Locks
 }
 
+// lockTarget begins the name of a target that keeps the locks, where the playbook calls another one so.
+const lockTarget = "locks in "
+
 // reachLocks resolves the target that keeps the locks, which the playbook itself need not have.
 func (a *app) reachLocks(r *reach, l *loaded, in, base string) error {
 	r.locks = in
@@ -34,7 +37,7 @@ func (a *app) reachLocks(r *reach, l *loaded, in, base string) error {
 		case use.Settings == nil:
 			return nil // it is reached already
 		default:
-			r.locks = "locks in " + in // the playbook calls something else so
+			r.locks = lockTarget + in // the playbook calls something else so
 		}
 	}
 	typ, settings, err := playbook.ResolveTarget(engine.TargetUse{Name: in}, l.env, r.secrets)
@@ -130,14 +133,20 @@ func (s *session) takeLocks(ctx context.Context, r *reach, names []string, h jou
 
 // tryLocks takes all of the locks, or says which run has which of them.
 func (s *session) tryLocks(ctx context.Context, names []string, h journal.Holder) (lock, run string, err error) {
+	if len(names) == 0 {
+		return "", "", nil
+	}
+	s.app.points.at("before taking the locks of this host")
 	err = s.app.locks(s.store).Take(ctx, names, h)
 	var here *journal.LockedError
 	if errors.As(err, &here) {
 		return here.Lock, here.Run, err
 	}
+	s.app.points.at("after taking the locks of this host")
 	if err != nil || s.shared == nil {
 		return "", "", err
 	}
+	defer s.app.points.at("after taking the locks in the target")
 	err = s.shared.Take(ctx, names, func(held steps.HeldLock) bool {
 		return held.Host == h.Host && journal.RunStanding(holderOf(held)) == journal.StandingOver
 	})
@@ -154,6 +163,7 @@ func (s *session) tryLocks(ctx context.Context, names []string, h journal.Holder
 // holds makes sure BEFORE an effect that the run still has what it took in a target.
 func (s *session) holds(ctx context.Context) error {
 	err := s.shared.Held(ctx)
+	s.app.points.at("after asking for the locks in the target")
 	if err == nil {
 		return nil
 	}
@@ -165,9 +175,23 @@ func (s *session) freeShared(ctx context.Context) {
 	if s.shared == nil {
 		return
 	}
-	if err := s.shared.Release(ctx); err != nil {
+	s.app.points.at("before freeing the locks in the target")
+	err := s.shared.Release(ctx)
+	s.app.points.at("after freeing the locks in the target")
+	if err != nil {
 		s.app.say("warning: the locks of this run in target %s could not be freed: %s; free them with: handrail unlock %s --env %s",
 			s.shared.in, err, s.run.ID(), s.shared.env)
+	}
+}
+
+// freeHere frees what the run has on this host.
+func (s *session) freeHere(ctx context.Context) {
+	if len(s.loaded.pb.EveryLock()) > 0 {
+		s.app.points.at("before freeing the locks of this host")
+		defer s.app.points.at("after freeing the locks of this host")
+	}
+	if err := s.app.locks(s.store).Release(ctx, s.run.ID(), s.store.Path()); err != nil {
+		s.app.say("warning: %s", err) // the next run sees that this one is over
 	}
 }
 

@@ -42,20 +42,23 @@ type keeper struct {
 	where  engine.Record
 	effect string
 	times  func(key string) int
-	cut    func() // ends what shows that the owner of the lock lives, as a network that is cut does
+	cut    func()      // ends what shows that the owner of the lock lives, as a network that is cut does
+	quiet  func() bool // nobody else is connected any more, so all that a dead process has sent was carried out
 }
 
 func mysqlKeeper(t *testing.T) keeper {
 	where := servers.MySQL(t)
-	return sqlKeeper(t, "mysql", where, servers.Open(t, where), "SELECT COUNT(*) FROM ledger WHERE k = ?", func(db *sql.DB) error {
-		return eachOf(db, "SELECT ID FROM information_schema.PROCESSLIST WHERE DB = '"+where["database"].(string)+"' AND ID <> CONNECTION_ID()", "KILL CONNECTION %d")
+	others := " FROM information_schema.PROCESSLIST WHERE DB = '" + where["database"].(string) + "' AND ID <> CONNECTION_ID()"
+	return sqlKeeper(t, "mysql", where, servers.Open(t, where), "SELECT COUNT(*) FROM ledger WHERE k = ?", "SELECT COUNT(*)"+others, func(db *sql.DB) error {
+		return eachOf(db, "SELECT ID"+others, "KILL CONNECTION %d")
 	})
 }
 
 func postgresKeeper(t *testing.T) keeper {
 	where := servers.Postgres(t)
-	return sqlKeeper(t, "postgres", where, servers.OpenPostgres(t, where), "SELECT COUNT(*) FROM ledger WHERE k = $1", func(db *sql.DB) error {
-		_, err := db.ExecContext(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+	others := " FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+	return sqlKeeper(t, "postgres", where, servers.OpenPostgres(t, where), "SELECT COUNT(*) FROM ledger WHERE k = $1", "SELECT COUNT(*)"+others, func(db *sql.DB) error {
+		_, err := db.ExecContext(t.Context(), "SELECT pg_terminate_backend(pid)"+others)
 		return err
 	})
 }
@@ -83,23 +86,26 @@ func eachOf(db *sql.DB, query, statement string) error {
 	return rows.Err()
 }
 
-func sqlKeeper(t *testing.T, typ string, where engine.Record, db *sql.DB, count string, cut func(*sql.DB) error) keeper {
+func sqlKeeper(t *testing.T, typ string, where engine.Record, db *sql.DB, count, others string, cut func(*sql.DB) error) keeper {
 	db.SetMaxOpenConns(1)
 	if _, err := db.ExecContext(t.Context(), "CREATE TABLE ledger (k VARCHAR(64))"); err != nil {
 		t.Fatal(err)
 	}
+	number := func(query string, args ...any) (n int) {
+		t.Helper()
+		if err := db.QueryRowContext(t.Context(), query, args...).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
 	return keeper{"", typ, where, `sql: {exec: "INSERT INTO ledger (k) VALUES (:k)", args: {k: "${{ inputs.key }}"}}`,
-		func(key string) (n int) {
-			if err := db.QueryRowContext(t.Context(), count, key).Scan(&n); err != nil {
-				t.Fatal(err)
-			}
-			return n
-		},
+		func(key string) int { return number(count, key) },
 		func() {
 			if err := cut(db); err != nil {
 				t.Fatal(err)
 			}
-		}}
+		},
+		func() bool { return number(others) == 0 }}
 }
 
 func redisKeeper(t *testing.T) keeper {
@@ -130,6 +136,10 @@ func keysKeeper(t *testing.T, typ string, where engine.Record, client redis.Cmda
 			if err != nil {
 				t.Fatal(err)
 			}
+		},
+		func() bool { // a cluster is not asked: nothing is on its way there when its tests look
+			c, single := client.(*redis.Client)
+			return !single || strings.Count(c.ClientList(ctx).Val(), "\n") == 1
 		}}
 }
 
@@ -143,8 +153,13 @@ func newHosts(t *testing.T, k keeper) *hosts {
 	t.Helper()
 	h := &hosts{&stand{t: t, dir: t.TempDir(), bin: k.built}, k}
 	h.write("guarded.yaml", fmt.Sprintf(guardedPlaybook, k.typ, k.effect))
-	h.write("here.yaml", fmt.Sprintf("locks: keeper\ntargets:\n  keeper: {%s: %s}\n", k.typ, flow(t, k.where)))
+	h.environment("here.yaml", k.where)
 	return h
+}
+
+// environment writes one that says where the keeper is.
+func (h *hosts) environment(file string, where engine.Record) {
+	h.write(file, fmt.Sprintf("locks: keeper\ntargets:\n  keeper: {%s: %s}\n", h.typ, flow(h.t, where)))
 }
 
 // at is a command on a host.
@@ -223,10 +238,16 @@ func (h *hosts) counted(key string, want int) {
 
 func eachKeeper(t *testing.T, f func(t *testing.T, k keeper)) {
 	t.Helper()
+	eachKeeperOf(t, []string{"mysql", "postgres", "redis", "cluster"}, f)
+}
+
+func eachKeeperOf(t *testing.T, names []string, f func(t *testing.T, k keeper)) {
+	t.Helper()
 	s := newFileStand(t)
-	for name, make := range map[string]func(*testing.T) keeper{"mysql": mysqlKeeper, "postgres": postgresKeeper, "redis": redisKeeper, "cluster": clusterKeeper} {
+	makers := map[string]func(*testing.T) keeper{"mysql": mysqlKeeper, "postgres": postgresKeeper, "redis": redisKeeper, "cluster": clusterKeeper}
+	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
-			k := make(t)
+			k := makers[name](t)
 			k.built = s.bin
 			f(t, k)
 		})

@@ -30,6 +30,7 @@ type Cutter struct {
 	way    Direction
 	after  int  // 0: nothing is cut
 	away   bool // AFTER the cut nobody gets through until Heal
+	watch  func(Direction, []byte) bool
 	cut    bool
 	open   map[net.Conn]bool
 	closed bool
@@ -76,6 +77,21 @@ func (c *Cutter) set(way Direction, n int, away bool) {
 	defer c.mu.Unlock()
 	c.way, c.after, c.away, c.cut = way, n, away, false
 	c.passed, c.chunks = [2]int{}, [2][]int{}
+}
+
+// Watch has f see every piece BEFORE it goes on, from now on; nil: nobody sees them. Where f says no, the piece does not arrive and
+// its connection ends.
+func (c *Cutter) Watch(f func(way Direction, piece []byte) bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.watch = f
+}
+
+func (c *Cutter) seen(way Direction, piece []byte) bool {
+	c.mu.Lock()
+	f := c.watch
+	c.mu.Unlock()
+	return f == nil || f(way, piece)
 }
 
 // Lead has those who come from now on find another server at the same address, as after a failover.
@@ -136,6 +152,9 @@ func (c *Cutter) copy(way Direction, to, from net.Conn) {
 	buf := make([]byte, 16<<10)
 	for {
 		n, err := from.Read(buf)
+		if n > 0 && !c.seen(way, buf[:n]) {
+			return
+		}
 		if n > 0 {
 			pass, cut := c.admit(way, n)
 			if _, err := to.Write(buf[:pass]); err != nil {

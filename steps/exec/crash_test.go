@@ -274,6 +274,32 @@ func TestALossOfPowerIsNotTakenForAProof(t *testing.T) {
 	}
 }
 
+// TestWhatRunsAfterAnotherBootIsNotWaitedFor: a program of this boot has the pid, and the lock, that are written of an attempt of the
+// last one. It is somebody else's.
+func TestWhatRunsAfterAnotherBootIsNotWaitedFor(t *testing.T) {
+	w := start(t, `echo started >> "$DIR/ledger"; read x < "$DIR/gate"`)
+	w.kill()
+	t.Cleanup(func() { w.open("gate") })
+	locks, err := filepath.Glob(filepath.Join(w.env.Scratch, "*.lock"))
+	if err != nil || len(locks) != 1 {
+		t.Fatal(locks, err)
+	}
+	text, err := os.ReadFile(locks[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := strings.Fields(string(text))
+	fields[len(fields)-1] = "another-boot"
+	if err := os.WriteFile(locks[0], []byte(strings.Join(fields, " ")), 0o600); err != nil { // the same file, which is held
+		t.Fatal(err)
+	}
+	ended, end := context.WithCancel(t.Context()) // nothing can be waited for
+	end()
+	if s := w.settle(ended); !s.Dead || s.Verdict != engine.VerdictUnknown || !strings.Contains(strings.Join(s.Evidence, " "), "the machine was started anew since") {
+		t.Errorf("%+v", s)
+	}
+}
+
 func TestAnAuthorsIdempotentStepWaitsForItsOrphanBeforeItRunsAgain(t *testing.T) {
 	w := start(t, `echo started >> "$DIR/ledger"; read x < "$DIR/gate"; echo done >> "$DIR/ledger"`)
 	w.kill()

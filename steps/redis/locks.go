@@ -219,19 +219,43 @@ func (b *lockbook) otherIsDead(ctx context.Context, names []string) (string, err
 	return "0", nil
 }
 
-// lasting makes sure that the server does not throw locks away to make room.
-func (b *lockbook) lasting(ctx context.Context) error {
-	v, err := b.c.read(ctx, b.slot, "ask how the server makes room", "INFO", "memory")
+// evicts is how the server throws away any key to make room; empty: it does not.
+func (b *lockbook) evicts(ctx context.Context) (string, error) {
+	policy, err := b.told(ctx, "ask how the server makes room", "memory", "maxmemory_policy")
+	if !strings.HasPrefix(policy, "allkeys-") {
+		policy = ""
+	}
+	return policy, err
+}
+
+// told is a field of INFO, of the server that has the locks.
+func (b *lockbook) told(ctx context.Context, doing, section, field string) (string, error) {
+	v, err := b.c.read(ctx, b.slot, doing, "INFO", section)
 	if err != nil {
-		return err
+		return "", err
 	}
 	for line := range strings.Lines(raw(v)) {
-		if policy, ok := strings.CutPrefix(strings.TrimSpace(line), "maxmemory_policy:"); ok && strings.HasPrefix(policy, "allkeys-") {
-			return fmt.Errorf("the server throws away any key to make room (maxmemory-policy %s), and with it a lock; keep locks in a server with noeviction or volatile-*", policy)
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), field+":"); ok {
+			return value, nil
 		}
 	}
-	return nil
+	return "", nil
 }
+
+// lasting makes sure that the server does not throw locks away to make room.
+func (b *lockbook) lasting(ctx context.Context) error {
+	policy, err := b.evicts(ctx)
+	if err == nil && policy != "" {
+		err = fmt.Errorf("the server %s, and with it a lock; %s", evicting(policy), keepElsewhere)
+	}
+	return err
+}
+
+func evicting(policy string) string {
+	return "throws away any key to make room (maxmemory-policy " + policy + ")"
+}
+
+const keepElsewhere = "keep locks in a server with noeviction or volatile-*"
 
 // renew shows from now on that this process lives, until it gives its locks up.
 func (b *lockbook) renew() {
@@ -358,7 +382,7 @@ func (b *lockbook) Unlock(ctx context.Context, run string, may func(steps.HeldLo
 	return found, err
 }
 
-// fences is what the script of a step has to look at: " key run fence" of each lock that a run has on this server.
+// fences is what the script of a step has to look at: " key run fence process" of each lock that a run has on this server.
 // In a cluster the locks are in another slot than the data, and nothing can look at both.
 func (c *Conn) fences() string {
 	if c.form == clustered {
@@ -368,7 +392,7 @@ func (c *Conn) fences() string {
 	for _, b := range c.lockbooks() {
 		names, fences := fencesOf(b.has())
 		for i, n := range names {
-			fmt.Fprintf(&s, " %s %s %d", lockKey(n), b.owner.Run, fences[i])
+			fmt.Fprintf(&s, " %s %s %d %s", lockKey(n), b.owner.Run, fences[i], b.me)
 		}
 	}
 	return s.String()

@@ -99,3 +99,35 @@ func TestNoLocksWhereTheServerThrowsKeysAway(t *testing.T) {
 	}
 	has(t, err.Error(), "maxmemory-policy allkeys-lru")
 }
+
+// TestAFenceThatCameBackIsNotTakenForOnesOwn: a failover has lost the lock as one process took it. Another of the same run, with
+// a copy of its state folder, has got the same fence.
+func TestAFenceThatCameBackIsNotTakenForOnesOwn(t *testing.T) {
+	w := newWorld(t)
+	first, env := w.locks("r1", "alpha")
+	if err := first.Take(t.Context(), []string{"a"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.do("DEL", "handrail:{handrail-lock}:a", "handrail:{handrail-lock}/r1")
+	second, _ := w.locks("r1", "beta")
+	if err := second.Take(t.Context(), []string{"a"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if w.do("HGET", "handrail:{handrail-lock}:a", "fence") != "1" {
+		t.Fatal("the fence is another one: the test shows nothing")
+	}
+	has(t, w.decode(env.Call).Execute(t.Context(), env).Err, "a lock of this run is not its own any more; nothing was changed")
+	if w.do("EXISTS", "n") != int64(0) {
+		t.Errorf("n is %v", w.do("GET", "n"))
+	}
+	var lost *steps.LockLostError
+	if err := first.Held(t.Context()); !errors.As(err, &lost) || lost.Now.Host != "beta" {
+		t.Errorf("%v", err)
+	}
+	if err := first.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Held(t.Context()); err != nil {
+		t.Errorf("what is another process's was freed: %v", err)
+	}
+}

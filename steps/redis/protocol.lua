@@ -4,8 +4,8 @@
 -- KEYS: 1 the marker, 2 the key by which the marker is found when only the token is known (the same key
 --       when the marker has no hash tag of its own), then the keys of the step.
 -- ARGV: 1 epoch, 2 attempt, 3 sender, 4 seconds to keep the marker, 5 largest result to store in it,
---       6 "1" if an absent marker proves nothing, else "0"; behind it " key run fence" of each lock that the run must
---         still have, 7 "commands" or "script", 8.. the commands or the script.
+--       6 "1" if an absent marker proves nothing, else "0"; behind it " key run fence process" of each lock that this
+--         process must still have, 7 "commands" or "script", 8.. the commands or the script.
 --
 -- The answer is {verdict, result, error, applied, epoch}. Verdicts: done, begun, stale, fenced, absent,
 -- failed (nothing was changed, and no marker is left), unlocked.
@@ -30,9 +30,9 @@ elseif string.sub(ARGV[6], 1, 1) == '1' then
   return {'absent', '', '', 0, 0}
 end
 
-for key, run, turn in string.gmatch(ARGV[6], ' (%S+) (%S+) (%S+)') do
-  local now = rcall('HMGET', key, 'run', 'fence')
-  if now[1] ~= run or now[2] ~= turn then return {'unlocked', '', '', 0, 0} end
+for key, run, turn, by in string.gmatch(ARGV[6], ' (%S+) (%S+) (%S+) (%S+)') do
+  local now = rcall('HMGET', key, 'run', 'fence', 'by')
+  if now[1] ~= run or now[2] ~= turn or now[3] ~= by then return {'unlocked', '', '', 0, 0} end
 end
 
 -- pack writes a reply as text that keeps its types; the other end is unpack in Go.

@@ -87,8 +87,9 @@ type dialect interface {
 	follows(ctx context.Context, q queryer) (why string, err error)
 	// columns are rows that say how the table is made.
 	columns(ctx context.Context, q queryer, t statement.Name) ([][]any, error)
-	// mayMark says whether the user can have markers in a database, found by reading only; no is why not.
-	mayMark(ctx context.Context, q queryer, database string) (no string, err error)
+	// mayKeep says whether the user can have a table of this package in a database, such as that of markers, found by reading
+	// only; no is why not.
+	mayKeep(ctx context.Context, q queryer, database, table string) (no string, err error)
 }
 
 // keeper are the statements by which sessions are told apart, waited for and ended.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/handrail-dev/handrail/engine"
@@ -29,6 +30,27 @@ func (c *Conn) Examine(ctx context.Context, now func() time.Time) ([]engine.Lack
 	}
 	whole, part := math.Modf(seconds)
 	return steps.Skew(c.where, asked, time.Unix(int64(whole), int64(part*1e9)), answered), nil
+}
+
+// Examine says what keeps runs from having their locks on this server.
+func (b *lockbook) Examine(ctx context.Context) ([]engine.Lack, error) {
+	q := brief{b.c}
+	follows, err := b.c.d.follows(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	if follows != "" {
+		return []engine.Lack{{Lasting: true, What: b.c.where + " " + follows, Remedy: "keep the locks on the server that takes writes"}}, nil
+	}
+	no, err := b.c.d.mayKeep(ctx, q, b.c.database, lockTableName)
+	if err != nil || no == "" {
+		return nil, err
+	}
+	remedy := "give it the right with GRANT"
+	if strings.Contains(no, "right to CREATE") {
+		remedy += ", or let somebody who may create it: " + strings.Join(strings.Fields(b.c.d.lockTable(b.table)), " ")
+	}
+	return []engine.Lack{{Lasting: true, What: b.c.where + ": " + no, Remedy: remedy}}, nil
 }
 
 // Examine looks at every server, and whether one of them takes writes.

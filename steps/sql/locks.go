@@ -30,6 +30,7 @@ const lockTableName = "handrail_locks"
 type lockbook struct {
 	c     *Conn
 	owner steps.LockOwner
+	said  string // the owner, as the rows have it
 	table string // quoted, with its database
 
 	mu   sync.Mutex
@@ -52,7 +53,11 @@ func (*Kind) Locks(conn io.Closer, owner steps.LockOwner) (steps.Locks, error) {
 	case c.database == "":
 		return nil, fmt.Errorf("%s: locks need a database: write it into the target's settings", c.where)
 	}
-	b := &lockbook{c: c, owner: owner, table: c.d.quote(c.database) + "." + c.d.quote(lockTableName), held: map[string]int64{}}
+	said, err := json.Marshal(owner)
+	if err != nil {
+		return nil, err
+	}
+	b := &lockbook{c: c, owner: owner, said: string(said), table: c.d.quote(c.database) + "." + c.d.quote(lockTableName), held: map[string]int64{}}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.kept = append(c.kept, b)
@@ -237,15 +242,11 @@ func (b *lockbook) takeRows(ctx context.Context, names []string, over func(steps
 		return nil, err
 	}
 	took := map[string]int64{}
-	text, err := json.Marshal(b.owner)
 	for _, name := range names {
-		if err != nil {
-			break
+		var err error
+		if took[name], err = b.takeRow(ctx, name, over); err != nil {
+			return nil, errors.Join(err, s.rollback(ctx))
 		}
-		took[name], err = b.takeRow(ctx, name, string(text), over)
-	}
-	if err != nil {
-		return nil, errors.Join(err, s.rollback(ctx))
 	}
 	if _, err := s.exec(ctx, "take the locks", "COMMIT"); err != nil {
 		// It may have happened: what would be this run's for ever is given back.
@@ -255,7 +256,7 @@ func (b *lockbook) takeRows(ctx context.Context, names []string, over func(steps
 	return took, nil
 }
 
-func (b *lockbook) takeRow(ctx context.Context, name, owner string, over func(steps.HeldLock) bool) (int64, error) {
+func (b *lockbook) takeRow(ctx context.Context, name string, over func(steps.HeldLock) bool) (int64, error) {
 	found, err := b.rows(ctx, b.s, " WHERE name = ?"+b.c.d.forUpdate(), name)
 	switch {
 	case err != nil:
@@ -266,7 +267,7 @@ func (b *lockbook) takeRow(ctx context.Context, name, owner string, over func(st
 		return 0, b.taken(ctx, b.s, found[0])
 	}
 	fence := found[0].Fence + 1
-	_, err = b.s.exec(ctx, "take the lock "+name, b.c.d.own("UPDATE "+b.table+" SET fence = ?, run = ?, owner = ? WHERE name = ?"), fence, b.owner.Run, owner, name)
+	_, err = b.s.exec(ctx, "take the lock "+name, b.c.d.own("UPDATE "+b.table+" SET fence = ?, run = ?, owner = ? WHERE name = ?"), fence, b.owner.Run, b.said, name)
 	return fence, err
 }
 
@@ -332,6 +333,14 @@ func (b *lockbook) check(ctx context.Context) error {
 	return b.still(ctx, b.s, b.held, "")
 }
 
+// mine: this process has written it. The run and the fence do not say that: where a failover has lost the row as it was,
+// another process of the run, with a copy of its state folder, has got the same fence.
+func (b *lockbook) mine(r steps.HeldLock) bool {
+	same := r.LockOwner
+	same.Since = b.owner.Since
+	return same == b.owner && r.Since.Equal(b.owner.Since)
+}
+
 // still reads the rows of what was taken; suffix says how.
 func (b *lockbook) still(ctx context.Context, q queryer, held map[string]int64, suffix string) error {
 	var names []any
@@ -348,7 +357,7 @@ func (b *lockbook) still(ctx context.Context, q queryer, held map[string]int64, 
 		if i < 0 {
 			return &steps.LockLostError{Lock: name}
 		}
-		if r := all[i]; r.Run != b.owner.Run || r.Fence != held[name] {
+		if r := all[i]; r.Fence != held[name] || !b.mine(r) {
 			return &steps.LockLostError{Lock: name, Now: &r}
 		}
 	}

@@ -54,7 +54,7 @@ func (b *lockbook) giveBack(ctx context.Context, held map[string]int64) error {
 	defer s.release()
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(held)) {
-		_, err := s.exec(ctx, "free the lock "+name, b.c.d.own("UPDATE "+b.table+" SET run = ?, owner = ? WHERE name = ? AND run = ? AND fence = ?"), "", "", name, b.owner.Run, held[name])
+		_, err := s.exec(ctx, "free the lock "+name, b.c.d.own("UPDATE "+b.table+" SET run = ?, owner = ? WHERE name = ? AND run = ? AND fence = ? AND owner = ?"), "", "", name, b.owner.Run, held[name], b.said)
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)

@@ -100,3 +100,45 @@ func TestAllLocksAreTakenOrNone(t *testing.T) {
 		}
 	})
 }
+
+// TestAFenceThatCameBackIsNotTakenForOnesOwn: a failover has lost the row as one process wrote it. Another of the same run, with a
+// copy of its state folder, has it under the same fence.
+func TestAFenceThatCameBackIsNotTakenForOnesOwn(t *testing.T) {
+	eachLocking(t, func(t *testing.T, g ground) {
+		g.stock(t)
+		before := g.n(t, 1)
+		s := g.step(t, "exec", engine.Record{"exec": "UPDATE stock SET n = n + 1 WHERE id = 1"})
+		first := s.locked("r1", "alpha")
+		if err := first.Take(t.Context(), []string{"a"}, nil); err != nil {
+			t.Fatal(err)
+		}
+		fence := g.one(t, "SELECT fence FROM handrail_locks")
+		g.must(t, "UPDATE handrail_locks SET run = 'r1', owner = 'null', fence = fence - 1")
+		second := g.step(t, "query", engine.Record{"query": "SELECT 1"}).locked("r1", "beta")
+		var taken *steps.LockTakenError
+		if err := second.Take(t.Context(), []string{"a"}, nil); !errors.As(err, &taken) || taken.Alive == "" {
+			t.Fatalf("beside a live process the lock is taken: %v", err)
+		}
+		// The new server knows of no session of the first.
+		g.must(t, "UPDATE handrail_locks SET owner = '"+ownerText("beta")+"', fence = "+fence)
+		failed(t, s.do(), engine.EffectNone, "the lock a is not this run's any more", "nothing was done")
+		if n := g.n(t, 1); n != before {
+			t.Errorf("n is %s, was %s", n, before)
+		}
+		var lost *steps.LockLostError
+		if err := first.Held(t.Context()); !errors.As(err, &lost) || lost.Now == nil || lost.Now.Host != "beta" {
+			t.Errorf("%v", err)
+		}
+		if err := first.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := g.one(t, "SELECT run FROM handrail_locks"); got != "r1" {
+			t.Errorf("what is another process's was freed: the lock belongs to %q", got)
+		}
+	})
+}
+
+// ownerText is what a row says of a process on another host.
+func ownerText(host string) string {
+	return `{"Run":"r1","Host":"` + host + `","PID":8,"State":"/state"}`
+}

@@ -118,7 +118,7 @@ func (m *move) figures(ctx context.Context, env *steps.Env, r *route) ([]engine.
 func (c *Conn) previewMove(ctx context.Context, r *route, list []written, impact *engine.Impact) error {
 	home, why, err := c.footing(ctx, c, list)
 	if err == nil && why == "" {
-		why, err = c.d.mayMark(ctx, c, home)
+		why, err = c.d.mayKeep(ctx, c, home, markerTableName)
 	}
 	if err == nil && why != "" {
 		impact.Standing = engine.StandingUnknown

@@ -173,9 +173,9 @@ func (*mysqlDialect) follows(ctx context.Context, q queryer) (string, error) {
 	return "is a replica, or was made read-only (read_only is on)", nil
 }
 
-// mayMark looks at the rights of the user.
-func (d *mysqlDialect) mayMark(ctx context.Context, q queryer, database string) (string, error) {
-	there, err := q.rows(ctx, rightsDoing, "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?", database, markerTableName)
+// mayKeep looks at the rights of the user.
+func (d *mysqlDialect) mayKeep(ctx context.Context, q queryer, database, table string) (string, error) {
+	there, err := q.rows(ctx, rightsDoing, "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?", database, table)
 	if err != nil {
 		return "", err
 	}
@@ -183,11 +183,11 @@ func (d *mysqlDialect) mayMark(ctx context.Context, q queryer, database string) 
 	if len(there) == 0 {
 		need = append([]string{"CREATE"}, need...)
 	}
-	user, right, err := d.lacks(ctx, q, database, markerTableName, need)
+	user, right, err := d.lacks(ctx, q, database, table, need)
 	if right == "" {
 		return "", err
 	}
-	return fmt.Sprintf("the user %s has no right to %s the table %s.%s", user, right, database, markerTableName), nil
+	return fmt.Sprintf("the user %s has no right to %s the table %s.%s", user, right, database, table), nil
 }
 
 const rightsDoing = "look at the rights of the user"

@@ -128,11 +128,11 @@ func (*postgresDialect) markers(ctx context.Context, q queryer) ([]string, error
 	return out, err
 }
 
-func (d *postgresDialect) mayMark(ctx context.Context, q queryer, database string) (string, error) {
+func (d *postgresDialect) mayKeep(ctx context.Context, q queryer, database, table string) (string, error) {
 	rows, err := q.rows(ctx, "look at the rights of the user", `SELECT CURRENT_USER::text, pg_catalog.pg_is_in_recovery()::int,
 		pg_catalog.has_schema_privilege(n.oid, 'CREATE')::int, COALESCE(c.oid, 0)::bigint,
 		COALESCE(pg_catalog.has_table_privilege(c.oid, 'SELECT') AND pg_catalog.has_table_privilege(c.oid, 'INSERT') AND pg_catalog.has_table_privilege(c.oid, 'UPDATE'), false)::int
-		FROM pg_catalog.pg_namespace n LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = $2 WHERE n.nspname = $1`, database, markerTableName)
+		FROM pg_catalog.pg_namespace n LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = $2 WHERE n.nspname = $1`, database, table)
 	if err != nil || len(rows) == 0 {
 		return "", err
 	}
@@ -141,9 +141,9 @@ func (d *postgresDialect) mayMark(ctx context.Context, q queryer, database strin
 	case number(r[1]) == 1:
 		return "the server is a standby, which takes no writes", nil
 	case number(r[3]) == 0 && number(r[2]) == 0:
-		return fmt.Sprintf("the user %s has no right to CREATE the table %s.%s", word(r[0]), database, markerTableName), nil
+		return fmt.Sprintf("the user %s has no right to CREATE the table %s.%s", word(r[0]), database, table), nil
 	case number(r[3]) != 0 && number(r[4]) == 0:
-		return fmt.Sprintf("the user %s has no right to SELECT, INSERT and UPDATE the table %s.%s", word(r[0]), database, markerTableName), nil
+		return fmt.Sprintf("the user %s has no right to SELECT, INSERT and UPDATE the table %s.%s", word(r[0]), database, table), nil
 	}
 	return "", nil
 }

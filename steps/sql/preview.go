@@ -270,7 +270,7 @@ func (c *Conn) previewMarkers(ctx context.Context, env *steps.Env, list []writte
 		why = "no database is chosen, so there is no place for a marker"
 	}
 	if why == "" {
-		if why, err = c.d.mayMark(ctx, c, home); err != nil {
+		if why, err = c.d.mayKeep(ctx, c, home, markerTableName); err != nil {
 			return err
 		}
 	}

@@ -101,4 +101,6 @@ func (sqliteDialect) clock() string { return "" }
 // follows: a file has no other that it follows.
 func (sqliteDialect) follows(context.Context, queryer) (string, error) { return "", nil }
 
-func (sqliteDialect) mayMark(context.Context, queryer, string) (string, error) { return "", nil }
+func (sqliteDialect) mayKeep(context.Context, queryer, string, string) (string, error) {
+	return "", nil
+}
