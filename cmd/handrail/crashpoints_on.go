@@ -52,9 +52,26 @@ func (p *points) at(format string, args ...any) {
 	if p.log != nil {
 		fmt.Fprintf(p.log, "%d "+format+"\n", append([]any{p.passed}, args...)...)
 	}
-	if p.passed == p.deadly {
-		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		select {} // until the signal arrives
+	if p.passed != p.deadly {
+		return
+	}
+	if os.Getenv("HANDRAIL_CRASH_BY") == "memory" {
+		exhaust()
+	}
+	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	select {} // until the signal arrives
+}
+
+// exhaust asks for memory until there is none: from now on the process gets no more than it has. The runtime ends it then, in its own
+// way, as it does where a limit is reached from outside.
+func exhaust() {
+	none := syscall.Rlimit{Cur: 1 << 20, Max: 1 << 20}
+	if err := syscall.Setrlimit(syscall.RLIMIT_AS, &none); err != nil {
+		panic(err)
+	}
+	var kept [][]byte
+	for {
+		kept = append(kept, make([]byte, 16<<20))
 	}
 }
 

@@ -227,6 +227,17 @@ func (h *hosts) journals(host string) []string {
 	return found
 }
 
+// copied gives a host a copy of the state folder of another, without the locks of that host.
+func (h *hosts) copied(from, to string) {
+	h.t.Helper()
+	if out, err := exec.CommandContext(h.t.Context(), "cp", "-a", filepath.Join(h.dir, from), filepath.Join(h.dir, to)).CombinedOutput(); err != nil {
+		h.t.Fatalf("%v\n%s", err, out)
+	}
+	if err := os.RemoveAll(filepath.Join(h.dir, to, "locks")); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
 func (h *hosts) let(key string) { h.write(key+".go", "") }
 
 func (h *hosts) counted(key string, want int) {
@@ -360,12 +371,7 @@ func TestARunThatGoesOnElsewhereShutsTheFirstEngineOut(t *testing.T) {
 	eachKeeper(t, func(t *testing.T, k keeper) {
 		h := newHosts(t, k)
 		a, id := h.begin("alpha", "one")
-		if out, err := exec.CommandContext(t.Context(), "cp", "-a", filepath.Join(h.dir, "alpha"), filepath.Join(h.dir, "beta")).CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
-		if err := os.RemoveAll(filepath.Join(h.dir, "beta", "locks")); err != nil { // those of the other host
-			t.Fatal(err)
-		}
+		h.copied("alpha", "beta")
 		h.do("beta", 4, "@alpha has it in hand", "resume", id)
 		sendSignal(t, a, syscall.SIGSTOP)
 		k.cut()

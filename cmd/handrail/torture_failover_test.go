@@ -117,16 +117,22 @@ func TestRedisThatFailsOverBehindSentinels(t *testing.T) {
 				if away {
 					replica.Restart()
 				}
-				eventually(t, "the replica is the master for all sentinels", func() bool {
-					for _, n := range s.Sentinels {
-						at, err := n.Client().Do(t.Context(), "SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster").StringSlice()
-						if err != nil || strings.Join(at, ":") != replica.Addr {
-							return false
-						}
-					}
-					return isMaster(t, replica)
-				})
+				elected(t, s, replica)
 			}}
+	})
+}
+
+// elected returns when a replica is the master for all sentinels.
+func elected(t *testing.T, s *servers.RedisSentinels, replica *servers.RedisServer) {
+	t.Helper()
+	eventually(t, "the replica is the master for all sentinels", func() bool {
+		for _, n := range s.Sentinels {
+			at, err := n.Client().Do(t.Context(), "SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster").StringSlice()
+			if err != nil || strings.Join(at, ":") != replica.Addr {
+				return false
+			}
+		}
+		return isMaster(t, replica)
 	})
 }
 
