@@ -3,6 +3,7 @@ package torture
 import (
 	"context"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -37,7 +38,7 @@ type Cutter struct {
 	done   sync.WaitGroup
 }
 
-// NewCutter listens in front of a server until the test ends.
+// NewCutter listens in front of a server, at host:port or the path of a socket, until the test ends.
 func NewCutter(t testing.TB, server string) *Cutter {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
@@ -68,6 +69,14 @@ func NewCutter(t testing.TB, server string) *Cutter {
 // CutAfter cuts all connections when n bytes have gone this way from now on; n is counted from 1. With away
 // the server then stays out of reach until Heal; without, new connections reach it.
 func (c *Cutter) CutAfter(way Direction, n int, away bool) { c.set(way, n, away) }
+
+// Away ends all connections now, and nobody gets through until Heal.
+func (c *Cutter) Away() {
+	c.mu.Lock()
+	c.cut = true
+	c.mu.Unlock()
+	c.closeAll()
+}
 
 // Heal lets everything through, and begins to count anew.
 func (c *Cutter) Heal() { c.set(ToServer, 0, false) }
@@ -112,7 +121,11 @@ func (c *Cutter) serve(client net.Conn) {
 	c.mu.Lock()
 	to := c.server
 	c.mu.Unlock()
-	server, err := new(net.Dialer).DialContext(context.Background(), "tcp", to)
+	network := "tcp"
+	if strings.HasPrefix(to, "/") {
+		network = "unix"
+	}
+	server, err := new(net.Dialer).DialContext(context.Background(), network, to)
 	if err != nil {
 		_ = client.Close()
 		return

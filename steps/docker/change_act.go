@@ -21,6 +21,8 @@ const (
 	afterwards = 30 * time.Second
 	// settleTime is how long the engine may take to carry out what it has accepted.
 	settleTime = 20 * time.Second
+	// engineBack is how long an engine is waited for that has gone away in the middle of a request.
+	engineBack = 20 * time.Second
 	// defaultGrace is the engine's own time for a container to end by itself.
 	defaultGrace = 10 * time.Second
 )

@@ -14,15 +14,20 @@ import (
 
 // settled looks what became of a request. When the engine has answered, once is enough. When its answer
 // was lost the request may still be on its way or at work, so "not there" counts only when it is said again
-// a moment later.
+// a moment later. An engine that is away may be on its way back, as when it is started again: it is waited for, since only it can
+// tell, and what is called failed is done once more by the next resume.
 func settled[T any](ctx context.Context, cause error, look func(context.Context) (T, bool, error)) (v T, so bool, err error) {
 	wait := startSettle
 	if cause == nil || refusedBy(cause) {
 		wait = 0
 	}
-	deadline := time.Now().Add(wait)
+	deadline, back := time.Now().Add(wait), time.Now().Add(engineBack)
 	err = container.Poll(ctx, func(ctx context.Context) (bool, error) {
 		v, so, err = look(ctx)
+		if wait > 0 && errors.Is(err, errUnreachable) && time.Now().Before(back) {
+			deadline = time.Now().Add(wait)
+			return false, nil
+		}
 		return so || !time.Now().Before(deadline), err
 	})
 	return v, so, err
