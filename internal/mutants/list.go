@@ -132,6 +132,8 @@ var mutants = []mutant{
 		"if past.Rebooted {", "if false {", "./steps/exec", "LossOfPower|AnotherBoot"},
 	{"a restart that has happened is not seen", "steps/docker/change_act.go",
 		"return s.started.After(was.started) })", "return false && s.started.After(was.started) })", "./steps/docker", "RestartIsNotDoneTwice"},
+	{"an engine that went away is not waited for", "steps/docker/settled.go",
+		"if wait > 0 && errors.Is(err, errUnreachable)", "if false && errors.Is(err, errUnreachable)", "./cmd/handrail", "ADockerEngineThat"},
 	{"a request is sent BEFORE that is noted", "steps/http/send.go",
 		"r.Sending = func() error { return env.Note(q.sentNote(env, \"\")) }", "r.Sending = func() error { return nil }", "./steps/http", "Note"},
 }
