@@ -189,6 +189,9 @@ func (s *stand) engineDies(e *mortalEngine, name, moment string) (asked int) {
 		}
 		wait(t.Context(), 10*time.Millisecond)
 	}
+	if moment == "begun" { // the container says so in its own time
+		eventually(t, "the container was started twice", func() bool { return count("started") == 2 })
+	}
 	e.restart()
 	if err := os.WriteFile(filepath.Join(ledger, "go"), nil, 0o644); err != nil {
 		t.Fatal(err)
@@ -196,12 +199,13 @@ func (s *stand) engineDies(e *mortalEngine, name, moment string) (asked int) {
 	_ = run.Wait() // how it ended is in its state
 	byHand := 0
 	asked = s.resumeByLedger(state, s.begun(state), count, &said, func() { // what stopped with the engine, and nobody restarts
-		if count("started") > 1 && !strings.Contains(s.dockerCLI("inspect", "-f", "{{.State.Running}}", name), "true") {
+		if count("begun") > 0 && !strings.Contains(s.dockerCLI("inspect", "-f", "{{.State.Running}}", name), "true") {
 			s.dockerCLI("start", name)
 			byHand++
 		}
 	})
 	for word, want := range map[string]int{"started": 2 + byHand, "inside": 1, "made": 1} {
+		eventually(t, word+" is in the ledger", func() bool { return count(word) >= want })
 		if n := count(word); n != want {
 			t.Errorf("%s: %q is in the ledger %d times, want %d\n%s", moment, word, n, want, &said)
 		}
