@@ -9,8 +9,8 @@ import (
 	"github.com/handrail-dev/handrail/steps/steptest/servers"
 )
 
-// watched are two hosts whose locks are kept by a Redis behind sentinels.
-func watched(t *testing.T, bin string) (*hosts, *servers.RedisSentinels) {
+// behindSentinels are two hosts whose locks are kept by a Redis behind sentinels.
+func behindSentinels(t *testing.T, bin string) (*hosts, *servers.RedisSentinels) {
 	t.Helper()
 	s := servers.RedisWatched(t, 1)
 	var sentinels []string
@@ -31,7 +31,7 @@ func TestALockBehindSentinelsThatFailOver(t *testing.T) {
 	bin := newFileStand(t).bin
 	t.Run("heard of", func(t *testing.T) {
 		t.Parallel()
-		h, s := watched(t, bin)
+		h, s := behindSentinels(t, bin)
 		a, id := h.begin("alpha", "one")
 		follows(t, s.Master, s.Replicas[0])
 		s.Master.Kill()
@@ -46,7 +46,7 @@ func TestALockBehindSentinelsThatFailOver(t *testing.T) {
 	})
 	t.Run("never heard of", func(t *testing.T) {
 		t.Parallel()
-		h, s := watched(t, bin)
+		h, s := behindSentinels(t, bin)
 		follows(t, s.Master, s.Replicas[0])
 		s.Replicas[0].Kill()
 		a, id := h.begin("alpha", "one")
