@@ -362,6 +362,36 @@ func TestAStrangersPlaybookIsReadFromWhereItStands(t *testing.T) {
 	g.handrail("validate", "playbooks", "--untrusted", "--env", "ours.yaml").is(2).never("private")
 }
 
+// In git the files are those of the revision, and what lies beside them in the work tree is as far away.
+func TestAStrangersRevisionIsReadFromItsRepository(t *testing.T) {
+	g := newGround(t)
+	g.playbook("evil", "steps: [{id: a, exec: {argv: [echo]}}]\n")
+	g.git("init", "-q")
+	g.git("add", ".")
+	g.git("commit", "-q", "-m", "good")
+	g.write("outside.yaml", "[core] of something private")
+	g.playbook("inner", "steps: [{id: b, exec: {argv: [echo, inner]}}]\n")
+	if err := os.Symlink("../outside.yaml", filepath.Join(g.dir, "playbooks", "link.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	diff := func(more ...string) said {
+		return g.handrail(append([]string{"diff", "--base", "HEAD", "evil"}, more...)...)
+	}
+	for run, line := range map[string]string{"../.git/config": "repositoryformatversion", "link": "[core]", filepath.Join(g.dir, "outside.yaml"): "[core]"} {
+		g.playbook("evil", fmt.Sprintf("steps: [{id: a, playbook: {run: %q}}]\n", run))
+		if s := diff(); !strings.Contains(s.out+s.errors, line) {
+			t.Errorf("%s: nothing would be gained by it: %s%s", run, s.out, s.errors)
+		}
+		if s := diff("--untrusted").never(line); !strings.Contains(s.out, "cannot be read") {
+			t.Errorf("%s: it was read:\n%s%s", run, s.out, s.errors)
+		}
+	}
+	g.playbook("evil", "steps: [{id: a, playbook: {run: ./inner.yaml}}]\n")
+	if s := diff("--untrusted").is(0); !strings.Contains(s.out, "inner") {
+		t.Errorf("what is the stranger's own was not read:\n%s", s.out)
+	}
+}
+
 // The environment is what the command line says, in a file that the pull request has no part in; and only what looks is untrusted.
 func TestUntrustedIsForLooking(t *testing.T) {
 	g := newGround(t)
