@@ -3,7 +3,6 @@ package file
 import (
 	"archive/tar"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -168,14 +167,14 @@ func (a *archiving) change(ctx context.Context, s site, w *disk.Writer) (r engin
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, d.Discard()) }()
-	out := &summed{to: d, h: sha256.New()}
+	out := disk.NewCounted(d)
 	if err := pack(newMeter(ctx, s.env, set.bytes), s, out, formatOf(to), set); err != nil {
 		return nil, fmt.Errorf("archive %s: %w", to, err)
 	}
 	if err := a.unchanged(s, set, to); err != nil {
 		return nil, fmt.Errorf("archive %s: %w", to, err)
 	}
-	sum := hexOf(out.h)
+	sum := out.SHA256()
 	beside, err := w.Draft(to+proof.SumSuffix, s.key(), 0o600)
 	if err != nil {
 		return nil, err
@@ -188,7 +187,7 @@ func (a *archiving) change(ctx context.Context, s site, w *disk.Writer) (r engin
 	for i, name := range set.leftOut {
 		leftOut[i] = name
 	}
-	r = engine.Record{"path": to, "size": out.n, "sha256": sum, "count": set.files, "content": set.bytes, "left_out": leftOut}
+	r = engine.Record{"path": to, "size": out.Size(), "sha256": sum, "count": set.files, "content": set.bytes, "left_out": leftOut}
 	// Noted BEFORE the name is taken, so that a later attempt knows its own work by its sum.
 	if err := s.env.Note(r); err != nil {
 		return nil, err

@@ -81,17 +81,3 @@ func (s site) sumOf(m *meter, path string) (string, error) {
 	defer func() { _ = f.Close() }() // it was only read
 	return sum(m, f)
 }
-
-// summed passes bytes on, and counts and hashes what was taken.
-type summed struct {
-	to io.Writer
-	h  hash.Hash
-	n  int64
-}
-
-func (x *summed) Write(p []byte) (int, error) {
-	n, err := x.to.Write(p)
-	x.h.Write(p[:n])
-	x.n += int64(n)
-	return n, err
-}

@@ -14,6 +14,10 @@ import (
 )
 
 func TestAnAnswerOfAReadIsKeptAsItIs(t *testing.T) {
+	half, err := engine.ParseDecimal("1.5")
+	if err != nil {
+		t.Fatal(err)
+	}
 	big, err := engine.ParseDecimal("123456789012345678901234567890")
 	if err != nil {
 		t.Fatal(err)
@@ -24,14 +28,14 @@ func TestAnAnswerOfAReadIsKeptAsItIs(t *testing.T) {
 		json   engine.Value
 		status int64
 	}{
-		"text":           {always(200, "text/plain", "up"), "up", nil, 200},
-		"json as text":   {always(200, "text/plain", `{"a": 1}`), `{"a": 1}`, nil, 200},
-		"404":            {always(404, "text/html", "<p>no"), "<p>no", nil, 404},
-		"503":            {always(503, "application/problem+json; charset=utf-8", `"down"`), `"down"`, "down", 503},
-		"no content":     {always(204, "application/json", ""), "", nil, 204},
-		"not UTF-8":      {always(200, "text/plain", "a\xffb"), "a\uFFFDb", nil, 200},
-		"exact integers": {always(200, "application/json", "[9007199254740993, 18446744073709551615, 1.5, null]"), "[9007199254740993, 18446744073709551615, 1.5, null]", engine.List{int64(9007199254740993), uint64(18446744073709551615), 1.5, nil}, 200},
-		"long integer":   {always(200, "application/json", "123456789012345678901234567890"), "123456789012345678901234567890", big, 200},
+		"text":          {always(200, "text/plain", "up"), "up", nil, 200},
+		"json as text":  {always(200, "text/plain", `{"a": 1}`), `{"a": 1}`, nil, 200},
+		"404":           {always(404, "text/html", "<p>no"), "<p>no", nil, 404},
+		"503":           {always(503, "application/problem+json; charset=utf-8", `"down"`), `"down"`, "down", 503},
+		"no content":    {always(204, "application/json", ""), "", nil, 204},
+		"not UTF-8":     {always(200, "text/plain", "a\xffb"), "a\uFFFDb", nil, 200},
+		"exact numbers": {always(200, "application/json", "[9007199254740993, 18446744073709551615, 1.5, null]"), "[9007199254740993, 18446744073709551615, 1.5, null]", engine.List{int64(9007199254740993), uint64(18446744073709551615), half, nil}, 200},
+		"long integer":  {always(200, "application/json", "123456789012345678901234567890"), "123456789012345678901234567890", big, 200},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, c.answer)

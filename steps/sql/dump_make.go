@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"path/filepath"
 	"regexp"
@@ -143,20 +142,6 @@ func (f *flow) Write(p []byte) (int, error) {
 	return f.to.Write(p)
 }
 
-// counted hashes and counts what goes into the file.
-type counted struct {
-	to io.Writer
-	h  hash.Hash
-	n  int64
-}
-
-func (c *counted) Write(p []byte) (int, error) {
-	n, err := c.to.Write(p)
-	c.h.Write(p[:n])
-	c.n += int64(n)
-	return n, err
-}
-
 // stream has the program dump into the draft, and says what came of it. It is an error unless all is there.
 func (d *dump) stream(ctx context.Context, env *steps.Env, c *Conn, p plan, to io.Writer) (proof.Manifest, error) {
 	job, err := p.d.job(p.tool, p.server, p.order)
@@ -167,7 +152,7 @@ func (d *dump) stream(ctx context.Context, env *steps.Env, c *Conn, p plan, to i
 	if err != nil {
 		return proof.Manifest{}, err
 	}
-	out := &counted{to: to, h: sha256.New()}
+	out := disk.NewCounted(to)
 	packer, err := stream.Pack(out, d.compress)
 	if err != nil {
 		return proof.Manifest{}, err
@@ -189,7 +174,7 @@ func (d *dump) stream(ctx context.Context, env *steps.Env, c *Conn, p plan, to i
 		return proof.Manifest{}, err
 	}
 	env.Progress(scan.Rows(), scan.Rows(), "rows")
-	m := proof.Manifest{Size: out.n, SHA256: hex.EncodeToString(out.h.Sum(nil)), Dump: &proof.Dump{
+	m := proof.Manifest{Size: out.Size(), SHA256: out.SHA256(), Dump: &proof.Dump{
 		System: p.d.system(), Server: p.server.String(), Tool: p.tool.name() + " " + p.tool.version.String(), Compress: d.compress,
 		Snapshot: d.Snapshot, Size: in.n, Longest: scan.Longest(), Rows: scan.Rows(), Databases: scan.Databases()}}
 	if len(p.order.databases) == 0 {

@@ -142,38 +142,7 @@ func fromJSON(m *machine, a []engine.Value) (engine.Value, error) {
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("this is not JSON: something follows the first value")
 	}
-	return valueOfJSON(raw)
-}
-
-// valueOfJSON keeps numbers exact: integers as integers, the rest as decimals.
-func valueOfJSON(raw any) (engine.Value, error) {
-	switch x := raw.(type) {
-	case json.Number:
-		if i, err := strconv.ParseInt(string(x), 10, 64); err == nil {
-			return i, nil
-		}
-		d, err := engine.ParseDecimal(string(x))
-		return d, err
-	case []any:
-		for i, e := range x {
-			v, err := valueOfJSON(e)
-			if err != nil {
-				return nil, err
-			}
-			x[i] = v
-		}
-		return x, nil
-	case map[string]any:
-		for k, e := range x {
-			v, err := valueOfJSON(e)
-			if err != nil {
-				return nil, err
-			}
-			x[k] = v
-		}
-		return x, nil
-	}
-	return raw, nil
+	return engine.ValueOfJSON(raw)
 }
 
 func toBase64(m *machine, a []engine.Value) (engine.Value, error) {

@@ -9,7 +9,6 @@ import (
 	"io"
 	"math"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -93,8 +92,7 @@ func jsonable(v engine.Value, reveal bool) (any, error) {
 	return nil, fmt.Errorf("%s cannot be written as JSON", engine.TypeName(v))
 }
 
-// DecodeJSON reads a value. Integers are exact, however long; other numbers are floats where a float
-// holds them.
+// DecodeJSON reads a value, with numbers as [engine.ValueOfJSON] has them.
 func DecodeJSON(b []byte) (engine.Value, error) {
 	dec := json.NewDecoder(bytes.NewReader(b))
 	dec.UseNumber()
@@ -105,7 +103,7 @@ func DecodeJSON(b []byte) (engine.Value, error) {
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("something stands behind its end")
 	}
-	return exact(v)
+	return engine.ValueOfJSON(v)
 }
 
 func jsonError(err error) error {
@@ -117,50 +115,6 @@ func jsonError(err error) error {
 		return fmt.Errorf("%w at byte %d", err, syntax.Offset)
 	}
 	return err
-}
-
-func exact(v any) (engine.Value, error) {
-	switch x := v.(type) {
-	case json.Number:
-		return exactNumber(x.String())
-	case []any:
-		for i, e := range x {
-			n, err := exact(e)
-			if err != nil {
-				return nil, err
-			}
-			x[i] = n
-		}
-		return x, nil
-	case map[string]any:
-		for k, e := range x {
-			n, err := exact(e)
-			if err != nil {
-				return nil, err
-			}
-			x[k] = n
-		}
-		return x, nil
-	}
-	return v, nil
-}
-
-func exactNumber(s string) (engine.Value, error) {
-	if !strings.ContainsAny(s, ".eE") {
-		if n, err := strconv.ParseInt(s, 10, 64); err == nil {
-			return n, nil
-		}
-		if n, err := strconv.ParseUint(s, 10, 64); err == nil {
-			return n, nil
-		}
-	} else if f, err := strconv.ParseFloat(s, 64); err == nil {
-		return f, nil
-	}
-	d, err := engine.ParseDecimal(s)
-	if err != nil {
-		return nil, err
-	}
-	return d, nil
 }
 
 // JudgePairs finds what is wrong with the values of a form or a query.

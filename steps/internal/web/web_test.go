@@ -78,7 +78,7 @@ func TestJSONIsExactBothWays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantBack, err := engine.AppendValue(nil, engine.Record{"i": int64(-9007199254740993), "f": 1e3, "big": dec("1e400"), "l": engine.List{int64(0), -0.5}})
+	wantBack, err := engine.AppendValue(nil, engine.Record{"i": int64(-9007199254740993), "f": dec("1e3"), "big": dec("1e400"), "l": engine.List{int64(0), dec("-0.5")}})
 	if err != nil || string(got) != string(wantBack) {
 		t.Errorf("%s, not %s", got, wantBack)
 	}
