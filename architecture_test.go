@@ -49,6 +49,8 @@ var rules = []rule{
 	{folder: "steps/all", own: []string{"engine", "steps", "steps/..."}},
 	{folder: "steps/steptest", own: []string{"engine", "engine/...", "steps"}},
 	{folder: "steps/steptest/servers", own: []string{"engine"}},
+	{folder: "steps/steptest/witness", own: []string{"engine"}},
+	{folder: "steps/steptest/truth", own: []string{"engine", "engine/..."}},
 	{folder: "steps/internal/...", own: []string{"engine", "steps", "steps/internal/...", "internal/mask"}},
 	{folder: "steps/*/...", own: []string{"engine", "steps", "steps/internal/...", "internal/mask", "."}},
 	{folder: "playbooks", only: []string{"embed", "io/fs"}},

@@ -1,5 +1,7 @@
 package engine
 
+import "fmt"
+
 // Standing is what a dry-run says of a step. It never says that something succeeded.
 type Standing int
 
@@ -51,9 +53,25 @@ type Figure struct {
 	Value     int64     `json:"value"`
 	Certainty Certainty `json:"certainty"`
 	Why       string    `json:"why,omitempty"` // why it is no better than that
+	// Bounds are those that an estimate states: a run that begins now finds no less and no more. nil: it states none.
+	Bounds *Bounds `json:"bounds,omitempty"`
 	// Now: it tells how large something is now, such as a table, and not what the step would do to it. A saved plan is
 	// not held against it.
 	Now bool `json:"now,omitempty"`
+}
+
+// Bounds of an estimate.
+type Bounds struct {
+	Least int64 `json:"least"`
+	Most  int64 `json:"most"`
+}
+
+// Label is the certainty in words, with the bounds of an estimate.
+func (f Figure) Label() string {
+	if f.Certainty != FigureEstimate || f.Bounds == nil {
+		return f.Certainty.String()
+	}
+	return fmt.Sprintf("%s, %d to %d", f.Certainty, f.Bounds.Least, f.Bounds.Most)
 }
 
 // Fact is one thing that the live system says now.

@@ -40,6 +40,11 @@ func appending(t *testing.T, file string) (stop func()) {
 // composed is a service under Compose that writes into a folder all the time.
 func composed(t *testing.T) (folder, file string, target steps.Target) {
 	t.Helper()
+	return composedOf(t, "while :; do date >> /data/log; sleep 1; done")
+}
+
+func composedOf(t *testing.T, script string) (folder, file string, target steps.Target) {
+	t.Helper()
 	servers.Compose(t)
 	folder = filepath.Join(t.TempDir(), "hr-folder-"+strings.ToLower(rand.Text()[:10])) // names the project
 	if err := os.MkdirAll(filepath.Join(folder, "data"), 0o755); err != nil {
@@ -49,7 +54,7 @@ func composed(t *testing.T) (folder, file string, target steps.Target) {
 	text := `services:
   writer:
     image: ` + servers.Image + `
-    command: [sh, -c, "while :; do date >> /data/log; sleep 1; done"]
+    command: [sh, -c, "` + script + `"]
     stop_signal: KILL
     volumes: ["./data:/data"]
     healthcheck: {test: [CMD, test, -s, /data/log], interval: 300ms}
@@ -90,6 +95,7 @@ func TestServiceFoldersAreBackedUpAndComeBack(t *testing.T) {
 	backups := t.TempDir()
 	archive := filepath.Join(backups, "one.tar.gz")
 	w := open(t, "rabbitmq-backup", target)
+	w.written = []string{filepath.Join(data, "log")}
 	given := map[string]any{"from": []any{data}, "to": archive, "compose": file}
 	w.ends(w.run(given), engine.RunOK)
 
@@ -106,6 +112,7 @@ func TestServiceFoldersAreBackedUpAndComeBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := open(t, "rabbitmq-restore", target)
+	r.written = w.written
 	r.yes = true
 	back := map[string]any{"archive": archive, "into": folder, "safety": filepath.Join(backups, "before.tar.gz"), "compose": file}
 	r.ends(r.run(back), engine.RunOK)
@@ -129,5 +136,27 @@ func TestServiceFoldersAreBackedUpAndComeBack(t *testing.T) {
 	}
 	if v, _ := cut.StepAt("restore/whole"); v.State != engine.Failed {
 		t.Errorf("whole is %s", v.State)
+	}
+}
+
+// TestEachServiceHasItsPlaybooks: Harbor's and MinIO's, and those that they run. The service is quiet, so what the plans say of its
+// files is exact.
+func TestEachServiceHasItsPlaybooks(t *testing.T) {
+	folder, file, target := composedOf(t, "sleep 600")
+	data := filepath.Join(folder, "data")
+	put(t, filepath.Join(data, "log"), []byte("it is well\n"))
+	for i, service := range []string{"harbor", "minio", "service-folder"} {
+		backups := t.TempDir()
+		archive := filepath.Join(backups, "one.tar.gz")
+		put(t, filepath.Join(data, "kept"), []byte(service))
+		w := open(t, service+"-backup", target)
+		w.ends(w.run(map[string]any{"from": []any{data}, "to": archive, "compose": file, "stop": i == 2}), engine.RunOK)
+		put(t, filepath.Join(data, "kept"), []byte("spoiled"))
+		r := open(t, service+"-restore", target)
+		r.yes = true
+		r.ends(r.run(map[string]any{"archive": archive, "into": folder, "safety": filepath.Join(backups, "before.tar.gz"), "compose": file}), engine.RunOK)
+		if got := string(slurp(t, filepath.Join(data, "kept"))); got != service {
+			t.Errorf("%s: %q came back", service, got)
+		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 )
 
 func groupTarget(g *mysqlgroup.Group) steps.Target {
+	standIns[engine.Text(g.Settings()["addresses"])] = g
 	return steps.Target{Name: "group", Type: "mysql", Settings: g.Settings()}
 }
 

@@ -23,6 +23,7 @@ type ring struct {
 	target     steps.Target
 	containers []any
 	folder     string // of the backups
+	crowded    bool   // others write
 }
 
 func newRing(t *testing.T) *ring {
@@ -83,7 +84,7 @@ func (r *ring) node(i int) string { return r.containers[i-1].(string) }
 func (r *ring) backup() *engine.Run {
 	r.t.Helper()
 	w := open(r.t, "redis-backup", r.engine, r.target)
-	w.now = time.Now()
+	w.now, w.crowded = time.Now(), &r.crowded
 	run := w.run(map[string]any{"containers": r.containers, "folder": r.folder})
 	w.ends(run, engine.RunOK)
 	return run
@@ -174,6 +175,7 @@ func TestRedisIsBackedUpAndComesBackFromNothing(t *testing.T) {
 func (r *ring) busy() (stop func()) {
 	c, done := r.client(), make(chan struct{})
 	ctx, cancel := context.WithCancel(r.t.Context())
+	r.crowded = true
 	go func() {
 		defer close(done)
 		for i := 0; ctx.Err() == nil; i++ {
@@ -183,7 +185,7 @@ func (r *ring) busy() (stop func()) {
 			}
 		}
 	}()
-	return func() { cancel(); <-done }
+	return func() { cancel(); <-done; r.crowded = false }
 }
 
 func (r *ring) until(what string, holds func() bool) {

@@ -63,6 +63,28 @@ func TestRestoreVerifyLoadsADumpThatWasMadeByHand(t *testing.T) {
 	}
 }
 
+// TestTheNumberingComesBackFromItsBackup: what goes wrong on the way, cmd/handrail shows.
+func TestTheNumberingComesBackFromItsBackup(t *testing.T) {
+	target, db := numbering(t)
+	docker, _, _ := engineTarget(t)
+	folder := t.TempDir()
+	before := checksum(t, db, "document_numbering_configs, document_numbering_sequences")
+	w := open(t, "mariadb-backup", target)
+	backup := w.run(map[string]any{"folder": folder})
+	w.ends(backup, engine.RunOK)
+	mustExec(t, db, "DELETE FROM document_numbering_sequences WHERE id > 2")
+	r := open(t, "mariadb-restore", target, docker)
+	r.yes = true
+	restore := r.run(map[string]any{"folder": folder})
+	r.ends(restore, engine.RunOK)
+	if after := checksum(t, db, "document_numbering_configs, document_numbering_sequences"); after != before {
+		t.Errorf("restored is\n%s\nwas\n%s", after, before)
+	}
+	if a, b := backup.Outputs()["rows"], restore.Outputs()["rows"]; a != b {
+		t.Errorf("%v rows in the backup, %v restored", a, b)
+	}
+}
+
 // shopDump dumps by hand.
 func shopDump(t *testing.T, settings engine.Record, file string) {
 	t.Helper()

@@ -115,6 +115,7 @@ func TestServiceRestartEndsWhenTheServiceAnswers(t *testing.T) {
 	}))
 	defer server.Close()
 	w := open(t, "service-restart")
+	w.afterPlan = func() { asked.Store(0) }
 	w.ends(w.run(map[string]any{"health": server.URL}), engine.RunOK)
 	r.wants("pm2 stop caddy-backend", "pm2 save", "pm2 logs caddy-backend --nostream --lines 100", "pm2 start caddy-backend")
 	if n := asked.Load(); n != 4 {

@@ -14,7 +14,7 @@ import (
 // shopDB is a database with TLS where a test may make users.
 func shopDB(t *testing.T) (steps.Target, *sql.DB) {
 	t.Helper()
-	settings := servers.PrivateMySQL(t, servers.NewCertificates(t, "127.0.0.1").MySQL()...).Settings()
+	settings := servers.PrivateMySQL(t, append(servers.NewCertificates(t, "127.0.0.1").MySQL(), logged...)...).Settings()
 	db := servers.Open(t, settings)
 	for _, table := range []string{"document_numbering_configs", "document_numbering_sequences", "users", "secrets"} {
 		mustExec(t, db, "CREATE TABLE "+table+" (id INT PRIMARY KEY)")
@@ -113,7 +113,7 @@ func TestUnderscoreInGrantStandsForAnyCharacter(t *testing.T) {
 }
 
 func TestApplicationUserOnAServerWithoutTLS(t *testing.T) {
-	settings := servers.PrivateMySQL(t).Settings()
+	settings := servers.PrivateMySQL(t, logged...).Settings()
 	w := open(t, "least-privilege-user", steps.Target{Name: "db", Type: "mysql", Settings: settings})
 	r := w.run(map[string]any{"password": "secret"})
 	w.ends(r, engine.RunFailed)

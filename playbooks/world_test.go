@@ -17,6 +17,7 @@ import (
 	"github.com/handrail-dev/handrail/steps"
 	"github.com/handrail-dev/handrail/steps/all"
 	"github.com/handrail-dev/handrail/steps/steptest/servers"
+	"github.com/handrail-dev/handrail/steps/steptest/truth"
 )
 
 // world is one playbook and the servers that it acts on.
@@ -29,6 +30,10 @@ type world struct {
 	runs    byte
 	yes     bool   // whoever is asked for approval says yes
 	asked   func() // what happens while a person is asked
+	// afterPlan puts back what the questions of a plan have counted.
+	afterPlan func()
+	written   []string // files that others write to all the time
+	crowded   *bool    // others write into Redis
 }
 
 // january is New Year's Day in Bangkok, and still the old year where most servers' clocks are.
@@ -73,21 +78,25 @@ func (w *world) executor(access steps.Access) *steps.Executor {
 // run runs the playbook for real and gives back the run.
 func (w *world) run(given map[string]any) *engine.Run {
 	w.t.Helper()
-	r, err := w.drive(w.started(given))
+	start := w.started(given)
+	p := w.planned(start)
+	ledger := &truth.Ledger{}
+	r, err := w.drive(start, ledger)
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.compared(p, r, ledger)
 	return r
 }
 
-func (w *world) drive(start engine.RunStarted) (*engine.Run, error) {
+func (w *world) drive(start engine.RunStarted, ledger *truth.Ledger) (*engine.Run, error) {
 	j, err := w.store.Create(start.Run, start.By, journal.Pinned{Playbook: []byte("playbook: " + w.pb.Name + "\n")})
 	if err != nil {
 		return nil, err
 	}
 	x := w.executor(steps.Full)
 	x.Run, x.Scratch = start.Run, w.store.Folder(start.Run, "scratch")
-	d := local.Driver{Run: engine.NewRun(w.pb, w.known()), Journal: j, Executor: x,
+	d := local.Driver{Run: engine.NewRun(w.pb, w.known()), Journal: j, Executor: ledger.Behind(x),
 		Clock: local.SystemClock(), Random: func() float64 { return 0.5 }}
 	if w.yes {
 		d.Person = func(_ context.Context, c engine.AskPerson) engine.Event {

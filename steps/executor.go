@@ -69,8 +69,8 @@ func (x *Executor) Close() error {
 	return errors.Join(errs...)
 }
 
-// connect opens a target, or waits for another goroutine that is opening it. A failure is not kept:
-// the next caller tries again.
+// connect opens a target, or waits for another goroutine that is opening it. A failure is not kept: the next caller
+// tries again. In a dry-run it is, which is about one moment: in a stack that is gone it would wait for each step anew.
 func (x *Executor) connect(ctx context.Context, kind string, t Target) (io.Closer, error) {
 	c, ok := x.kinds[kind].(Connector)
 	if !ok {
@@ -87,7 +87,7 @@ func (x *Executor) connect(ctx context.Context, kind string, t Target) (io.Close
 	x.mu.Unlock()
 	if !found {
 		o.conn, o.err = c.Connect(ctx, t, x.access)
-		if o.err != nil {
+		if o.err != nil && (x.access != ReadOnly || ctx.Err() != nil) {
 			x.mu.Lock()
 			delete(x.conns, key)
 			x.mu.Unlock()

@@ -304,6 +304,7 @@ func (w *walk) effect(ctx context.Context, c engine.Execute) error {
 				s.Figures[i].Certainty = engine.FigureEstimate
 				s.Figures[i].Why = "step " + by + " " + why
 			}
+			s.Figures[i].Bounds = nil // they are those of now
 		}
 		switch {
 		// What is in the way now may be what that step is going to put right.

@@ -45,6 +45,7 @@ func TestTheDisaster(t *testing.T) {
 		pause(t.Context(), 50*time.Millisecond)
 	}
 	s.refuses()
+	s.plan("of a stack that stands")
 	keep(t, s, "after")
 	s.stack("destroy")
 	w.stop()
@@ -54,7 +55,9 @@ func TestTheDisaster(t *testing.T) {
 	known := w.count()
 	t.Logf("%d numbers were given out", known)
 
+	plan := s.plan("of a stack that is gone")
 	end := s.recover()
+	s.held(plan, end.run(t))
 	for _, want := range []string{"RTO 1 h: held, it took ", "RPO 15 min: held, the data is of ", "skipped: COR ALL "} {
 		if !strings.Contains(end.out+end.err, want) {
 			t.Errorf("%q is missing in\n%s\n%s", want, end.out, tail(end.err))

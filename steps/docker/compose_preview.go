@@ -84,7 +84,7 @@ func (op composing) figures(i *engine.Impact, f forecast) {
 	}
 	figure := engine.Figure{Name: "containers", Value: int64(f.sure()), Certainty: engine.FigureExact}
 	if len(f.perhaps) > 0 {
-		figure.Certainty = engine.FigureEstimate
+		figure.Certainty, figure.Bounds = engine.FigureEstimate, &engine.Bounds{Least: int64(f.sure()), Most: int64(f.sure() + len(f.perhaps))}
 		figure.Why = "only the Compose command can tell whether the configuration of " + strings.Join(f.perhaps, ", ") + " has changed; if so it is made anew"
 	}
 	i.Figures = append([]engine.Figure{figure}, i.Figures...)

@@ -144,7 +144,7 @@ func (op pull) Preview(ctx context.Context, env *steps.Env) (engine.Impact, erro
 		}
 	}
 	i.Figures = []engine.Figure{{Name: "images", Value: int64(len(would)), Certainty: engine.FigureEstimate,
-		Why: "what the registry has now is not asked in a dry-run"}}
+		Bounds: &engine.Bounds{Most: int64(len(would))}, Why: "what the registry has now is not asked in a dry-run"}}
 	i.Would = "pull " + strings.Join(would, ", ")
 	if len(would) == 0 {
 		i.Standing, i.Would, i.Risk = engine.StandingAlready, strings.Join(op.Pull, ", ")+" already on the engine", engine.RiskReads

@@ -107,6 +107,9 @@ func (m *move) figures(ctx context.Context, env *steps.Env, r *route) ([]engine.
 	batches := engine.Figure{Name: "batches", Why: rows.Why}
 	if rows.Certainty != engine.FigureUnknown {
 		batches.Value, batches.Certainty = (rows.Value+m.batch-1)/m.batch, engine.FigureEstimate
+		if rows.Certainty == engine.FigureExact { // the smallest batch has one row
+			batches.Bounds = &engine.Bounds{Least: batches.Value, Most: rows.Value}
+		}
 		if batches.Why == "" {
 			batches.Why = "rows that others change meanwhile, and long stretches without a row that matches, make them smaller and more"
 		}

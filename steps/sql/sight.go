@@ -26,6 +26,9 @@ func (c *Conn) saw(ctx context.Context) error {
 	if why == "" {
 		why = "takes writes"
 	}
+	if c.group != nil { // those that follow each other may call themselves alike, as PostgreSQL's do
+		server += " at " + c.address
+	}
 	steps.Saw(ctx, "server", server+", "+why)
 	return nil
 }

@@ -202,7 +202,7 @@ func indented(s, prefix string) string {
 }
 
 func figure(f engine.Figure) string {
-	s := fmt.Sprintf("%s: %d (%s)", f.Name, f.Value, f.Certainty)
+	s := fmt.Sprintf("%s: %d (%s)", f.Name, f.Value, f.Label())
 	if f.Certainty == engine.FigureUnknown {
 		s = f.Name + ": unknown"
 	}

@@ -268,7 +268,7 @@ func planImpact(s preview.Step, r room) string {
 			parts = append(parts, name+": unknown")
 			continue
 		}
-		parts = append(parts, fmt.Sprintf("%s: %d (%s)", name, f.Value, f.Certainty))
+		parts = append(parts, fmt.Sprintf("%s: %d (%s)", name, f.Value, f.Label()))
 		if len(parts) == 12 {
 			parts = append(parts, "…")
 			break
