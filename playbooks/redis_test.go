@@ -160,7 +160,7 @@ func TestReservationSweepOnACluster(t *testing.T) {
 	}
 	w := open(t, "reservation-sweep", steps.Target{Name: "cache", Type: "cluster", Settings: cluster.Settings()})
 	s := line(t, w.plan(nil), "sweep")
-	if len(s.Figures) == 0 || s.Figures[0].Value != 3000 || s.Figures[0].Certainty != engine.FigureExact || len(s.Facts) != 3 {
+	if len(s.Figures) == 0 || s.Figures[0].Value != 3000 || s.Figures[0].Certainty != engine.FigureExact || len(s.Facts) < 3 {
 		t.Errorf("the plan says %+v, %+v", s.Figures, s.Facts)
 	}
 	if n := c.DBSize(t.Context()).Val(); n != 3101 {

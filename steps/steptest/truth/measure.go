@@ -39,6 +39,7 @@ var measures = []struct {
 	{"redis.count", "keys", number("count")},
 	{"redis.do", "keys", number("value")},
 	{"file.extract", "replaced", number("replaced")},
+	{"redis.cluster_create", "nodes", count("members")},
 	{"redis.*", "nodes", nodes},
 	{"docker.run", "containers", truth("changed")},
 	{"docker.network", "networks", truth("changed")},
