@@ -116,7 +116,7 @@ func TestThePlanTellsTheMemoryThatGoes(t *testing.T) {
 	if f := weight(im); f.Value != want || f.Certainty != engine.FigureEstimate || !f.Now {
 		t.Errorf("%+v, and the keys take %d", f, want)
 	}
-	has(t, fmt.Sprint(im.Facts), "of maxmemory 1073741824 bytes used; policy volatile-lru: when it is full, keys are evicted")
+	has(t, fmt.Sprint(im.Facts), " % of maxmemory 1073741824 bytes used; policy volatile-lru: when it is full, keys are evicted")
 	if f := weight(w.preview(call("do", do("DEL", "big:0001", "none", "big:0002")))); f.Value != want/200 {
 		t.Errorf("%+v, and two keys take %d", f, want/200)
 	}

@@ -77,13 +77,12 @@ func (s state) memory() []engine.Fact {
 	if s.blind || s.policy == "" {
 		return nil
 	}
-	text := fmt.Sprintf("%d bytes used, no maxmemory", s.used)
-	if s.max > 0 {
-		text = fmt.Sprintf("%d of maxmemory %d bytes used", s.used, s.max)
+	if s.max == 0 {
+		return []engine.Fact{{Name: "memory", Value: "no maxmemory; nothing is evicted"}}
 	}
+	// In whole percent: the bytes are others each time, and a plan of the same is to say the same.
+	text := fmt.Sprintf("%.0f %% of maxmemory %d bytes used", 100*float64(s.used)/float64(s.max), s.max)
 	switch {
-	case s.max == 0:
-		text += "; nothing is evicted"
 	case s.policy == "noeviction":
 		text += "; policy noeviction: when it is full, writes are refused"
 	default:

@@ -8,9 +8,9 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
-	"github.com/docker/docker/api/types"
 	apicontainer "github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/pkg/stdcopy"
 
@@ -91,8 +91,9 @@ func (a *attempt) run(ctx context.Context) (host.Ended, error) {
 		_, err := stdcopy.StdCopy(stdout, stderr, stream.Reader)
 		drained <- err
 	})
+	in := InputOf(stream)
 	if a.job.Stdin != nil {
-		fed := host.Feed(input{stream}, a.job.Stdin, cancel)
+		fed := host.Feed(in, a.job.Stdin, cancel)
 		wg.Go(func() { <-fed })
 	}
 	select {
@@ -101,6 +102,14 @@ func (a *attempt) run(ctx context.Context) (host.Ended, error) {
 		return a.cut(ctx, drained)
 	}
 	s, awaitErr := Await(ctx, a.Engine, a.process.Exec)
+	if awaitErr == nil && err == nil {
+		// It has ended, so nothing reads any more: a write that is under way comes back.
+		stream.Close()
+		wg.Wait()
+		if in.WasReset() {
+			err = syscall.ECONNRESET
+		}
+	}
 	switch {
 	case awaitErr != nil && ctx.Err() != nil:
 		return a.cut(ctx, nil)
@@ -112,12 +121,6 @@ func (a *attempt) run(ctx context.Context) (host.Ended, error) {
 	}
 	return a.ended(s)
 }
-
-// input is the sending half of an attached connection.
-type input struct{ types.HijackedResponse }
-
-func (i input) Write(p []byte) (int, error) { return i.Conn.Write(p) }
-func (i input) Close() error                { return i.CloseWrite() }
 
 // ended is how the engine says that the command ended.
 func (a *attempt) ended(s State) (host.Ended, error) {
