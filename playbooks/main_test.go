@@ -33,6 +33,10 @@ func TestMain(m *testing.M) {
 			fmt.Println(said)
 			code = 1
 		}
+		if err := held.Check("../docs/plan.md", "playbooks"); err != nil {
+			fmt.Println(err)
+			code = 1
+		}
 	}
 	os.Exit(code)
 }

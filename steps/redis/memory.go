@@ -82,12 +82,11 @@ func (s state) memory() []engine.Fact {
 	}
 	// In whole percent: the bytes are others each time, and a plan of the same is to say the same.
 	text := fmt.Sprintf("%.0f %% of maxmemory %d bytes used", 100*float64(s.used)/float64(s.max), s.max)
-	switch {
-	case s.policy == "noeviction":
-		text += "; policy noeviction: when it is full, writes are refused"
-	default:
-		text += "; policy " + s.policy + ": when it is full, keys are evicted"
+	does := "keys are evicted"
+	if s.policy == "noeviction" {
+		does = "writes are refused"
 	}
+	text += "; policy " + s.policy + ": when it is full, " + does
 	return []engine.Fact{{Name: "memory", Value: text}}
 }
 
