@@ -61,6 +61,7 @@ func decodeMembership(word string, params engine.Record) (steps.Operation, error
 type change struct {
 	would string
 	done  bool // there is nothing to do
+	waits bool // there is nothing to do but wait until all nodes have heard of it
 	// why not, in words for a person.
 	why   error
 	do    func(ctx context.Context) error
@@ -154,6 +155,9 @@ func (m *membership) findMeet(ctx context.Context, c *Conn) (*change, error) {
 				if !other.knows(s.id) {
 					return notYet{fmt.Errorf("redis %s: it does not know %s yet", other.address, n.address)}
 				}
+			}
+			if _, agreed := uncoveredIn(layoutsOf(sites)); !agreed {
+				return notYet{fmt.Errorf("redis %s: it has not heard yet who has which slots", n.address)}
 			}
 			return nil
 		})
@@ -367,5 +371,5 @@ func (m *membership) Execute(ctx context.Context, env *steps.Env) engine.Outcome
 			return out
 		}
 	}
-	return engine.Outcome{Result: engine.Record{"id": ch.id, "changed": !ch.done}}
+	return engine.Outcome{Result: engine.Record{"id": ch.id, "changed": !ch.done && !ch.waits}}
 }

@@ -23,8 +23,10 @@ func (m *membership) findTake(ctx context.Context, c *Conn, subject member) (*ch
 	dead := lostWith(views)
 	ch := &change{would: fmt.Sprintf("give %s the slots %s, which no node answers for", c.reached(subject), rangesText(lost)),
 		id: subject.id, done: silent == nil && agreed && len(lost)+len(dead) == 0}
+	if len(lost)+len(dead) == 0 {
+		ch.would, ch.waits = "give "+c.reached(subject)+" the slots that no node answers for; there are none", true
+	}
 	if ch.done {
-		ch.would = "give " + c.reached(subject) + " the slots that no node answers for; there are none"
 		return ch, nil
 	}
 	n, err := c.node(subject.address)
@@ -43,6 +45,7 @@ func (m *membership) findTake(ctx context.Context, c *Conn, subject member) (*ch
 		}
 	}
 	switch {
+	case ch.waits:
 	case subject.replica:
 		ch.why = fmt.Errorf("redis %s: it is a replica; name a master", n.address)
 	case subject.failed:

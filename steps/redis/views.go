@@ -75,3 +75,11 @@ func replicaOf(views []*layout, of member) (member, bool) {
 	}
 	return member{}, false
 }
+
+func layoutsOf(sites []*site) []*layout {
+	out := make([]*layout, len(sites))
+	for i, s := range sites {
+		out[i] = s.l
+	}
+	return out
+}
