@@ -81,10 +81,12 @@ func (w *world) run(given map[string]any) *engine.Run {
 	start := w.started(given)
 	p := w.planned(start)
 	ledger := &truth.Ledger{}
+	begun := time.Now()
 	r, err := w.drive(start, ledger)
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.t.Logf("%s took %v, and is %s", w.pb.Name, time.Since(begun).Round(time.Millisecond), r.State())
 	w.compared(p, r, ledger)
 	return r
 }
