@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"strings"
 
+	cerrdefs "github.com/containerd/errdefs"
 	apicontainer "github.com/docker/docker/api/types/container"
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
+	"github.com/handrail-dev/handrail/steps/internal/container"
 )
 
 func defineRun() engine.Operation {
@@ -210,14 +212,7 @@ func (m *making) provide(ctx context.Context) (s shown, made bool, err error) {
 		return s, false, err
 	}
 	if found {
-		ours, why := m.ours(s, m.wanted, m.env)
-		switch {
-		case !ours:
-			return s, false, foreign(m.Name, why)
-		case s.paused():
-			return s, false, fmt.Errorf("container %s is paused; unpause it (docker unpause %s)", m.Name, m.Name)
-		}
-		return s, false, m.c.joinOthers(ctx, s)
+		return s, false, m.take(ctx, s)
 	}
 	if err := m.volumesThere(ctx, m.c); err != nil {
 		return s, false, err
@@ -226,6 +221,11 @@ func (m *making) provide(ctx context.Context) (s shown, made bool, err error) {
 		return s, false, err
 	}
 	created, cause := m.c.ContainerCreate(ctx, m.wanted.config, m.wanted.host, m.wanted.net, nil, m.Name)
+	if cerrdefs.IsConflict(cause) {
+		if s, there, err := m.beingMade(ctx); err == nil && there {
+			return s, false, m.take(ctx, s)
+		}
+	}
 	if s, err = m.created(ctx, cause); err != nil {
 		return s, false, err
 	}
@@ -233,6 +233,30 @@ func (m *making) provide(ctx context.Context) (s shown, made bool, err error) {
 		_, _ = fmt.Fprintf(m.env.Output(), "%s: %s\n", m.Name, warning)
 	}
 	return s, true, m.c.joinOthers(ctx, s)
+}
+
+// take makes use of a container that is there.
+func (m *making) take(ctx context.Context, s shown) error {
+	ours, why := m.ours(s, m.wanted, m.env)
+	switch {
+	case !ours:
+		return foreign(m.Name, why)
+	case s.paused():
+		return fmt.Errorf("container %s is paused; unpause it (docker unpause %s)", m.Name, m.Name)
+	}
+	return m.c.joinOthers(ctx, s)
+}
+
+// beingMade waits for a container whose name is taken although it is not there: the engine takes the name when it
+// begins to make a container, and shows the container at the end. So it is after a client was killed a moment ago.
+func (m *making) beingMade(ctx context.Context) (s shown, there bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, afterwards)
+	defer cancel()
+	err = container.Poll(ctx, func(ctx context.Context) (bool, error) {
+		s, there, err = m.c.look(ctx, m.Name)
+		return there, err
+	})
+	return s, there, err
 }
 
 // created looks for the container that was asked for, also when the answer to that was lost: it is known

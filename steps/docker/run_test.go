@@ -7,16 +7,21 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	cerrdefs "github.com/containerd/errdefs"
 	apicontainer "github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/network"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
+	"github.com/handrail-dev/handrail/steps/internal/container"
 	"github.com/handrail-dev/handrail/steps/steptest/servers"
 )
 
@@ -133,6 +138,42 @@ func TestContainerMadeByAnAttemptThatWasCutOffIsTakenOver(t *testing.T) {
 	w.must(err)
 	dead.env.Again = true
 	if r := dead.ok(); r["id"] != s.id || r["changed"] != true || !w.inspect(s.id).State.Running {
+		t.Errorf("taken over as %v", r)
+	}
+}
+
+// slow is an engine that is at work for a client that is gone: it has taken the name of a container that it shows
+// only later.
+type slow struct {
+	daemon
+	w    *world
+	made chan struct{}
+}
+
+func (d slow) ContainerCreate(ctx context.Context, config *apicontainer.Config, host *apicontainer.HostConfig, net *network.NetworkingConfig,
+	platform *ocispec.Platform, name string) (apicontainer.CreateResponse, error) {
+	go func() {
+		defer close(d.made)
+		<-time.After(2 * container.PollEvery) // it is looked for at least once before
+		_, err := d.daemon.ContainerCreate(context.WithoutCancel(ctx), config, host, net, platform, name)
+		if err != nil {
+			d.w.t.Error(err)
+		}
+	}()
+	return apicontainer.CreateResponse{}, fmt.Errorf("the name %s is already in use: %w", name, cerrdefs.ErrConflict)
+}
+
+func TestContainerThatIsBeingMadeForAnAttemptThatWasCutOffIsWaitedFor(t *testing.T) {
+	w := newWorld(t)
+	next := w.run("svc", nil).prepared()
+	next.env.Again = true
+	c, err := connect(context.Background(), next.env)
+	w.must(err)
+	d := slow{c.daemon, w, make(chan struct{})}
+	c.daemon = d
+	r := next.ok()
+	<-d.made
+	if r["changed"] != true || !w.inspect(w.name("svc")).State.Running {
 		t.Errorf("taken over as %v", r)
 	}
 }
