@@ -79,6 +79,11 @@ const (
 	PlaybookGroup           // the steps of another playbook, one after the other
 )
 
+// String is the word for it; empty: a step that acts.
+func (g GroupKind) String() string {
+	return [...]string{NoGroup: "", BlockGroup: "block", ParallelGroup: "parallel", PlaybookGroup: "playbook"}[g]
+}
+
 // OnError says what a failed step does to the run.
 type OnError int
 

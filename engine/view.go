@@ -234,16 +234,9 @@ func (r *Run) GroupOf(path string) string {
 	switch n.role {
 	case roleEach:
 		return "for_each"
-	case roleBlock:
-		if n.def.Nested != nil {
-			return "playbook"
-		}
-		return "block"
-	case roleAll:
-		return "parallel"
-	case roleLeaf:
+	case roleBlock, roleAll, roleLeaf:
 	}
-	return ""
+	return n.def.Group.String()
 }
 
 // EachItem is what stands in a path for the key of an item that is not known.

@@ -148,14 +148,8 @@ func (d *described) add(list []*engine.Step, prefix string, depth int, section s
 		if s.Operation != nil {
 			x.Operation = s.Operation.Name
 		}
-		switch s.Group {
-		case engine.NoGroup:
-		case engine.BlockGroup:
-			x.Group = "block"
-		case engine.ParallelGroup:
-			x.Group = "parallel"
-		case engine.PlaybookGroup:
-			x.Group, x.Playbook = "playbook", s.Nested.Playbook.Name
+		if x.Group = s.Group.String(); s.Nested != nil {
+			x.Playbook = s.Nested.Playbook.Name
 			inner += s.ID + "/"
 		}
 		d.Steps = append(d.Steps, x)

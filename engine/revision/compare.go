@@ -173,14 +173,8 @@ func face(x *spot, looks map[string]look) *Face {
 	if s.Operation != nil {
 		f.Operation = s.Operation.Name
 	}
-	switch s.Group {
-	case engine.NoGroup:
-	case engine.BlockGroup:
-		f.Group = "block"
-	case engine.ParallelGroup:
-		f.Group = "parallel"
-	case engine.PlaybookGroup:
-		f.Group, f.Operation = "playbook", s.Nested.Playbook.Name
+	if f.Group = s.Group.String(); s.Nested != nil {
+		f.Operation = s.Nested.Playbook.Name
 	}
 	if l, ok := looks[x.path]; ok && f.Group == "" {
 		standing := l.standing

@@ -79,10 +79,8 @@ func saidByStep(s *engine.Step) said {
 	switch {
 	case s.Nested != nil:
 		out.add("playbook", s.Nested.Playbook.Name)
-	case s.Group == engine.BlockGroup:
-		out.add("group", "block")
-	case s.Group == engine.ParallelGroup:
-		out.add("group", "parallel")
+	case s.Group != engine.NoGroup:
+		out.add("group", s.Group.String())
 	case s.Operation != nil:
 		out.add("operation", operation(s))
 	}

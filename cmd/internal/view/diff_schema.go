@@ -1,8 +1,6 @@
 package view
 
 import (
-	"encoding/json"
-	"fmt"
 	"reflect"
 
 	"github.com/invopop/jsonschema"
@@ -12,22 +10,8 @@ import (
 
 // DiffSchema is the JSON Schema of a diff's JSON form, made from the type itself.
 func DiffSchema() ([]byte, error) {
-	r := jsonschema.Reflector{Anonymous: true, DoNotReference: true, ExpandedStruct: true, Mapper: diffType}
-	s := r.Reflect(&revision.Diff{})
-	s.ID = "https://handrail.dev/schema/diff.schema.json"
-	s.Title = "A diff of Handrail"
-	s.Description = "What two revisions of playbooks differ in. Written by `handrail diff -o json`."
-	version, ok := s.Properties.Get("version")
-	if !ok {
-		return nil, fmt.Errorf("a diff has no version")
-	}
-	version.Const = revision.Version
-	explainWith(s, diffWords)
-	b, err := json.MarshalIndent(s, "", "  ")
-	if err != nil {
-		return nil, fmt.Errorf("schema of a diff: %w", err)
-	}
-	return append(b, '\n'), nil
+	return schemaOf("diff", &revision.Diff{}, revision.Version, diffType, diffWords,
+		"What two revisions of playbooks differ in. Written by `handrail diff -o json`.")
 }
 
 func diffType(t reflect.Type) *jsonschema.Schema {

@@ -13,22 +13,25 @@ import (
 
 // PlanSchema is the JSON Schema of a plan's JSON form, made from the type itself.
 func PlanSchema() ([]byte, error) {
-	r := jsonschema.Reflector{
-		Anonymous: true, DoNotReference: true, ExpandedStruct: true, Mapper: planType,
-	}
-	s := r.Reflect(&preview.Plan{})
-	s.ID = "https://handrail.dev/schema/plan.schema.json"
-	s.Title = "A plan of Handrail"
-	s.Description = "What a run of a playbook would do to the system as it is now. Written by `handrail plan -o json`."
-	version, ok := s.Properties.Get("version")
+	return schemaOf("plan", &preview.Plan{}, preview.Version, planType, planWords,
+		"What a run of a playbook would do to the system as it is now. Written by `handrail plan -o json`.")
+}
+
+// schemaOf makes the published schema of a JSON form from its type. The type has a version.
+func schemaOf(name string, form any, version int, mapper func(reflect.Type) *jsonschema.Schema, words map[string]string, description string) ([]byte, error) {
+	r := jsonschema.Reflector{Anonymous: true, DoNotReference: true, ExpandedStruct: true, Mapper: mapper}
+	s := r.Reflect(form)
+	s.ID = jsonschema.ID("https://handrail.dev/schema/" + name + ".schema.json")
+	s.Title, s.Description = "A "+name+" of Handrail", description
+	v, ok := s.Properties.Get("version")
 	if !ok {
-		return nil, fmt.Errorf("a plan has no version")
+		return nil, fmt.Errorf("a %s has no version", name)
 	}
-	version.Const = preview.Version
-	explainWith(s, planWords)
+	v.Const = version
+	explainWith(s, words)
 	b, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
-		return nil, fmt.Errorf("schema of a plan: %w", err)
+		return nil, fmt.Errorf("schema of a %s: %w", name, err)
 	}
 	return append(b, '\n'), nil
 }

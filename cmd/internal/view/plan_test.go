@@ -178,12 +178,21 @@ func TestAPlanIsAsItsSchemaSays(t *testing.T) {
 			func(d map[string]any) { delete(d, "steps") },
 			func(d map[string]any) { d["steps"].([]any)[0].(map[string]any)["standing"] = "succeeded" },
 		} {
-			again, _ := jsonschema.UnmarshalJSON(strings.NewReader(mustJSON(t, doc)))
-			wrong(again.(map[string]any))
-			if s.Validate(again) == nil {
-				t.Errorf("%s: a plan that is none passes", name)
-			}
+			refused(t, s, name, doc, wrong)
 		}
+	}
+}
+
+// refused says that a document is none any more once something is wrong in it.
+func refused(t *testing.T, s *jsonschema.Schema, name string, doc any, wrong func(map[string]any)) {
+	t.Helper()
+	again, err := jsonschema.UnmarshalJSON(strings.NewReader(mustJSON(t, doc)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong(again.(map[string]any))
+	if s.Validate(again) == nil {
+		t.Errorf("%s: what is none passes", name)
 	}
 }
 

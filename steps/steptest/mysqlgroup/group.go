@@ -195,40 +195,27 @@ func (m *Member) Leave(into State) {
 	m.leave(into)
 }
 
-// CutOff has a server reach none of the others, which do not reach it. They are a majority without it, and go on.
-func (m *Member) CutOff() {
+// locked does something to a server that nobody else looks at meanwhile.
+func (m *Member) locked(f func()) {
 	m.g.mu.Lock()
 	defer m.g.mu.Unlock()
-	m.alone = true
+	f()
 }
+
+// CutOff has a server reach none of the others, which do not reach it. They are a majority without it, and go on.
+func (m *Member) CutOff() { m.locked(func() { m.alone = true }) }
 
 // Arm switches the bootstrap setting on, as a line in the server's configuration does.
-func (m *Member) Arm() {
-	m.g.mu.Lock()
-	defer m.g.mu.Unlock()
-	m.bootstrap = true
-}
+func (m *Member) Arm() { m.locked(func() { m.bootstrap = true }) }
 
 // Slow is how often the server says that it is recovering BEFORE it is online.
-func (m *Member) Slow(often int) {
-	m.g.mu.Lock()
-	defer m.g.mu.Unlock()
-	m.slow = often
-}
+func (m *Member) Slow(often int) { m.locked(func() { m.slow = often }) }
 
 // Spoil has its next recovery end in an error.
-func (m *Member) Spoil() {
-	m.g.mu.Lock()
-	defer m.g.mu.Unlock()
-	m.spoiled = true
-}
+func (m *Member) Spoil() { m.locked(func() { m.spoiled = true }) }
 
 // Refuse has START GROUP_REPLICATION fail, as with a setting that is wrong.
-func (m *Member) Refuse() {
-	m.g.mu.Lock()
-	defer m.g.mu.Unlock()
-	m.refuses = true
-}
+func (m *Member) Refuse() { m.locked(func() { m.refuses = true }) }
 
 // During is called in the middle of the next START GROUP_REPLICATION.
 func (m *Member) During(f func()) {
@@ -238,11 +225,7 @@ func (m *Member) During(f func()) {
 }
 
 // Rename gives the server another group's name.
-func (m *Member) Rename(name string) {
-	m.g.mu.Lock()
-	defer m.g.mu.Unlock()
-	m.groupName = name
-}
+func (m *Member) Rename(name string) { m.locked(func() { m.groupName = name }) }
 
 // Alone begins a group of this server alone, as somebody does who bootstraps by hand.
 func (m *Member) Alone() {
