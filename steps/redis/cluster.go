@@ -29,7 +29,7 @@ func (c *Conn) look(ctx context.Context) (*layout, error) {
 			return l, nil
 		}
 		errs = append(errs, err)
-		if ctx.Err() != nil {
+		if ended(ctx) {
 			break
 		}
 	}

@@ -42,7 +42,7 @@ func (c *Conn) follow(ctx context.Context, slot int, patience time.Duration, f f
 		var err error
 		if at.node == nil {
 			at.node, err = c.home(within, slot)
-			if err != nil && why != nil && within.Err() != nil && ctx.Err() == nil {
+			if err != nil && why != nil && ended(within) && !ended(ctx) {
 				return c.told(ctx, why) // the patience has ended in the middle of a question, which is no reason
 			}
 		}
@@ -64,6 +64,13 @@ func (c *Conn) follow(ctx context.Context, slot int, patience time.Duration, f f
 		}
 		at = next
 	}
+}
+
+// ended says that a context's time is up. A socket keeps the same time and can be a moment ahead of the
+// context's own timer, so the clock is asked as well.
+func ended(ctx context.Context) bool {
+	deadline, limited := ctx.Deadline()
+	return ctx.Err() != nil || limited && !time.Now().Before(deadline)
 }
 
 // home is the node that answers for a slot as things are, or the master.
