@@ -36,12 +36,14 @@ func (r *Run) applyToStep(path string, s Stamped) error {
 		return r.applyFinished(n, e, s.At)
 	case RetryScheduled:
 		n.attemptState().pause = e.Pause
-		n.att.maybe = n.att.maybe || e.Effect != EffectNone
+		n.att.ended(e.Effect, e.CutOff)
 		n.words().err = e.Error
 		r.advance(n, phaseRetrying)
 	case RetryDue:
 		a := n.attemptState()
-		a.again, a.note = false, nil
+		if a.again = false; !a.cutOff {
+			a.note = nil
+		}
 		r.beginAttempt(n)
 	case Settled:
 		return r.applySettled(n, e)
@@ -91,8 +93,14 @@ func (r *Run) advance(n *node, to nodePhase) {
 	r.enqueue(n)
 }
 
-// beginAttempt leads to the next attempt: a look at the target first, where the operation wants one.
+// beginAttempt leads to the next attempt: a look at the target first, where the operation wants one. One that goes
+// on from an attempt that was cut off has what was seen before that.
 func (r *Run) beginAttempt(n *node) {
+	if n.att != nil && n.att.cutOff {
+		n.att.again = true
+		r.advance(n, phaseReady)
+		return
+	}
 	if op := n.leafOp(); op != nil && op.Prepares && n.def.Class.Writes() {
 		r.advance(n, phasePreparing)
 		return
@@ -118,9 +126,13 @@ func (r *Run) proceed(n *node) {
 // anew leads a node back to its start. A `when` that was true stays true, and so does that an attempt
 // may have left an effect: maybe.
 func (r *Run) anew(n *node, maybe bool) {
+	before := n.att
 	n.state, n.att, n.stop, n.cut, n.effect = Pending, nil, false, false, EffectNone
 	if maybe {
 		n.attemptState().maybe = true
+		if before != nil && before.cutOff {
+			n.att.cutOff, n.att.seen, n.att.note, n.att.class = true, before.seen, before.note, before.class
+		}
 	}
 	if n.def.When == nil || n.admitted {
 		r.proceed(n)
@@ -213,10 +225,7 @@ func (r *Run) applyFinished(n *node, e StepFinished, at time.Time) error {
 		r.calm(n)
 		r.finish(n, e.State)
 	case Failed:
-		r.calm(n)
-		if n.attemptState().maybe && e.Effect == EffectNone {
-			e.Effect = EffectUnknown
-		}
+		n.attemptState().ended(e.Effect, e.CutOff)
 		r.fail(n, e.Effect)
 	case InDoubt:
 		r.doubt(n)
@@ -265,8 +274,19 @@ func (r *Run) calm(n *node) {
 	}
 }
 
+// ended keeps what a failed attempt may have left. One that left nothing says nothing of those before it.
+func (a *attempt) ended(effect Effect, cutOff bool) {
+	if effect == EffectNone {
+		return
+	}
+	a.maybe, a.cutOff = true, cutOff
+}
+
 // fail closes a step that has failed. Whether that stops the run is the author's choice.
 func (r *Run) fail(n *node, effect Effect) {
+	if effect == EffectNone && n.att != nil && n.att.maybe {
+		effect = EffectUnknown
+	}
 	n.effect = effect
 	n.stop = n.def.OnError != ContinueOnError
 	r.calm(n)

@@ -41,7 +41,8 @@ type (
 	// Execute carries out an operation. Its Outcome goes through [Run.Judge], which makes the event.
 	Execute struct {
 		Call
-		// Again: the attempt before this one was cut off by a crash, and the class allows to go on.
+		// Again: the attempt before this one was cut off by a crash, or nothing could say how it ended, and the class
+		// allows to go on. It may be under way still.
 		Again bool
 		// Refresh: the step is finished, and asked again on resume; answered by AskedAgain.
 		Refresh bool
@@ -87,7 +88,8 @@ type Outcome struct {
 	// Err says, in words for a person, why the operation did not succeed. Empty: it succeeded.
 	Err    string
 	Effect Effect // of a failure
-	// InDoubt: it could not be found out whether the effect happened. Evidence says what is known.
+	// InDoubt: it could not be found out whether the effect happened. Evidence says what is known. Of what is idempotent the attempt
+	// has failed then, and the next one is told to go on from it: Execute.Again.
 	InDoubt  bool
 	Evidence []string
 	// Transient: the same attempt may well succeed a moment later (a deadlock, a refused connection).

@@ -137,6 +137,9 @@ type (
 		Attempt int    `json:"attempt,omitempty"`
 		State   State  `json:"state"` // OK, Degraded, Failed or InDoubt
 		Effect  Effect `json:"effect,omitempty"`
+		// CutOff: how the attempt ended is not known, and it may be made again. The next one goes on from it, as
+		// after a crash: with what was seen and noted before, so that it finds what is still under way.
+		CutOff  bool   `json:"cut_off,omitempty"`
 		Result  Typed  `json:"result"`
 		Error   string `json:"error,omitempty"`
 		Message string `json:"message,omitempty"`
@@ -154,6 +157,7 @@ type (
 		Pause  time.Duration `json:"pause"`
 		Error  string        `json:"error"`
 		Effect Effect        `json:"effect,omitempty"` // of the failed attempt
+		CutOff bool          `json:"cut_off,omitempty"`
 	}
 	// RetryDue ends the pause before an attempt.
 	RetryDue struct {

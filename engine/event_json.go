@@ -58,6 +58,9 @@ func (e StepFinished) appendFields(b []byte) ([]byte, error) {
 	if e.Effect != 0 {
 		b = appendString(append(b, `,"effect":`...), e.Effect.String())
 	}
+	if e.CutOff {
+		b = append(b, `,"cut_off":true`...)
+	}
 	b, err := AppendValue(append(b, `,"result":`...), e.Result.V)
 	if err != nil {
 		return nil, err

@@ -31,7 +31,7 @@ func TestWhatIsWrittenQuicklyIsWhatJSONWouldWrite(t *testing.T) {
 			StepIntended{Step: text(), Attempt: random.IntN(3), Token: text(), Class: Class(random.IntN(len(classNames))), Digest: text()},
 			StepFinished{
 				Step: text(), Attempt: random.IntN(3), State: State(random.IntN(len(stateNames))), Effect: Effect(random.IntN(len(effectNames))),
-				Result: Typed{values[random.IntN(len(values))]}, Error: text(), Message: text(), Tail: text(), Evidence: lines, Withheld: random.IntN(2) == 0,
+				Result: Typed{values[random.IntN(len(values))]}, Error: text(), Message: text(), Tail: text(), Evidence: lines, Withheld: random.IntN(2) == 0, CutOff: random.IntN(2) == 0,
 			},
 		}
 		for _, e := range events {

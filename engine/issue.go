@@ -138,7 +138,7 @@ func (r *Run) intendAgain(n *node) []Event {
 		r.parked = append(r.parked, n)
 		return nil
 	}
-	return []Event{StepFinished{Step: n.path, Attempt: n.attempt, State: Failed, Effect: EffectUnknown, Error: err.Error()}}
+	return []Event{StepFinished{Step: n.path, Attempt: n.attempt, State: Failed, Effect: EffectUnknown, CutOff: true, Error: err.Error()}}
 }
 
 func (r *Run) execute(n *node, refresh bool) ([]Event, Command) {

@@ -23,6 +23,8 @@ func (r *Run) Judge(c Execute, o Outcome, jitter float64) Event {
 	switch {
 	case o.InDoubt && !c.Class.Repeatable() && c.Class != ClassAdvisory:
 		e.State = InDoubt
+	case o.InDoubt && c.Class == ClassIdempotent:
+		e.State, e.Effect, e.CutOff = Failed, EffectUnknown, true
 	case n.def.Fails != nil:
 		r.judgeFailure(n, o, &e)
 	case e.Error != "":
@@ -34,7 +36,7 @@ func (r *Run) Judge(c Execute, o Outcome, jitter float64) Event {
 		e.State, e.Message, e.Error = Degraded, "could not be sent: "+e.Error, ""
 	}
 	if e.State == Failed && e.Effect == EffectNone && c.Again && c.Class.Writes() {
-		e.Effect = EffectUnknown // this attempt left none; the one that was cut off may have
+		e.Effect, e.CutOff = EffectUnknown, true // this attempt left none; the one that was cut off may have
 	}
 	withhold(n, &e)
 	if c.Refresh {
@@ -42,7 +44,7 @@ func (r *Run) Judge(c Execute, o Outcome, jitter float64) Event {
 			Withheld: e.Withheld, withheld: e.withheld}
 	}
 	if pause, ok := r.again(n, c, e, jitter); ok {
-		return RetryScheduled{Step: c.Step, Pause: pause, Error: e.Error, Effect: e.Effect}
+		return RetryScheduled{Step: c.Step, Pause: pause, Error: e.Error, Effect: e.Effect, CutOff: e.CutOff}
 	}
 	return e
 }

@@ -99,6 +99,7 @@ type attempt struct {
 	note    Value
 	class   Class // narrowed by Prepared; ClassUnset: as declared
 	again   bool
+	cutOff  bool // how the attempt before this one ended is not known: the next goes on from it
 	settled bool // this epoch has asked what became of it
 	asked   bool // done_if was asked
 	maybe   bool // an attempt before this one may have left an effect

@@ -1,4 +1,4 @@
-# What was seen before a restart is still known AFTER the crash; a new attempt looks anew.
+# What was seen before a restart is still known AFTER the crash; a new attempt looks anew once an attempt has ended with an effect of its own.
 idem a prepares retry=3
 ----
 start
@@ -15,7 +15,7 @@ resume
   run_resumed
   intended a attempt 2 token r1/a class idempotent
   -> execute a again seen=10:00 note=half (sync before)
-fail a
+fail a unknown
   retry of a in 1s: it broke
   -> pause a 1s (sync before)
 due a

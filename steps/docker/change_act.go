@@ -197,7 +197,7 @@ func (w *changing) outlast(ctx context.Context, before shown, cause error) error
 		w.say(before.name, fmt.Sprintf("was %s, although the engine's answer was lost (%v)", w.verb.did(), cause))
 		return nil
 	}
-	return errors.Join(cause, err)
+	return lost{errors.Join(cause, err)}
 }
 
 // stopBegun asks the engine's events whether a stop of the container has begun since it was seen.

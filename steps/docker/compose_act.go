@@ -86,7 +86,7 @@ func (op composing) Execute(ctx context.Context, env *steps.Env) engine.Outcome 
 	if env.Again {
 		// The command of the attempt that was cut off works on by itself; nothing is started beside it.
 		if err := w.awaitEarlier(ctx); err != nil {
-			return engine.Outcome{Err: err.Error(), Effect: engine.EffectUnknown}
+			return engine.Outcome{Err: err.Error(), Effect: engine.EffectUnknown, InDoubt: true}
 		}
 	}
 	s, mistake, err := op.load(ctx, c, env)
@@ -130,11 +130,12 @@ func (w *composed) all(ctx context.Context) engine.Outcome {
 	if err == nil {
 		err = w.look(ctx, w.c, &w.stack) // it is healthy by now
 	}
-	changed := []string{}
+	changed, unseen := []string{}, false
 	if err != nil {
 		after, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterwards)
 		defer cancel()
-		if lookErr := w.look(after, w.c, &w.stack); lookErr == nil {
+		lookErr := w.look(after, w.c, &w.stack)
+		if unseen = lookErr != nil; !unseen {
 			changed = w.changedSince(w.prior)
 		}
 	} else {
@@ -145,11 +146,12 @@ func (w *composed) all(ctx context.Context) engine.Outcome {
 		return o
 	}
 	o.Err, o.Transient = err.Error(), errors.Is(err, errUnreachable)
-	var began beganError
+	notBegun := errors.As(err, new(beganError))
+	o.InDoubt = !notBegun && (unseen || errors.Is(err, errLost))
 	switch {
 	case len(changed) > 0:
 		o.Effect = engine.EffectStands
-	case !errors.As(err, &began):
+	case !notBegun:
 		o.Effect = engine.EffectUnknown // networks and volumes are not looked at
 	}
 	return o

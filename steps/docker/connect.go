@@ -213,7 +213,7 @@ func notFound(err error) bool { return cerrdefs.IsNotFound(err) }
 func failure(err error) engine.Outcome {
 	o := engine.Outcome{Err: err.Error(), Transient: errors.Is(err, errUnreachable)}
 	if errors.Is(err, errLost) {
-		o.Effect = engine.EffectUnknown
+		o.Effect, o.InDoubt = engine.EffectUnknown, true
 	}
 	return o
 }

@@ -38,6 +38,7 @@ type lossy struct {
 	open   map[net.Conn]bool
 	counts bool
 	sizes  [2][]int64 // of the pieces that have gone through since it counts
+	away   bool // nobody gets through
 	cutIn  way
 	left   int64 // bytes until the cut; negative: none
 }
@@ -73,8 +74,12 @@ func (p *lossy) serve(conn net.Conn) {
 		return
 	}
 	p.mu.Lock()
+	away := p.away
 	p.open[conn], p.open[behind] = true, true
 	p.mu.Unlock()
+	if away {
+		p.cut()
+	}
 	var both sync.WaitGroup
 	both.Go(func() { p.pass(behind, conn, toEngine) })
 	both.Go(func() { p.pass(conn, behind, fromEngine) })
@@ -144,6 +149,20 @@ func (p *lossy) cut() {
 	for c := range p.open {
 		_ = c.Close() // again, where it was closed
 	}
+}
+
+// leave cuts every connection, and so each new one until it comes back.
+func (p *lossy) leave() {
+	p.mu.Lock()
+	p.away = true
+	p.mu.Unlock()
+	p.cut()
+}
+
+func (p *lossy) comeBack() {
+	p.mu.Lock()
+	p.away = false
+	p.mu.Unlock()
 }
 
 // arm cuts AFTER so many more bytes in one direction.
@@ -297,6 +316,9 @@ func (tr trial) cutAt(t *testing.T, d way, at int64) bool {
 	return p.fired()
 }
 
+// goesOn: what may be made again goes on from an attempt of which nothing is known, and is not settled.
+func (tr trial) goesOn() bool { return tr.name == "restart" || tr.name == "run" }
+
 // afterwards does what a resume would do, and says how often the effect has happened by what was told.
 func (tr trial) afterwards(w *world, s *act, o engine.Outcome) int {
 	w.t.Helper()
@@ -304,6 +326,11 @@ func (tr trial) afterwards(w *world, s *act, o engine.Outcome) int {
 	case o.InDoubt:
 		next := w.step(tr.operation, s.env.Call.Params)
 		next.env.Call.Note, next.env.Call.Seen, next.env.Again = s.env.Call.Note, s.env.Call.Seen, true
+		if tr.goesOn() {
+			next.env.Call.Attempt = 2
+			next.ok()
+			return 1
+		}
 		x := next.op.(steps.Settler).Settle(context.Background(), next.env)
 		if x.Verdict != engine.VerdictNotDone {
 			return 1 // done, or a person decides and is shown that it ran
@@ -371,5 +398,39 @@ func TestExecWhoseInputMetAReset(t *testing.T) {
 	c.daemon = resetting{c.daemon}
 	if o := s.execute(); !o.InDoubt {
 		t.Errorf("its input never came to it, and it is told %+v", o)
+	}
+}
+
+// TestRestartWhoseEngineStaysAwayIsGoneOnFrom: nobody can say what became of it, so the next attempt goes by what was seen before this
+// one, and restarts nothing twice. That the next one is told so is the core's part (engine/testdata/cut_off.story).
+func TestRestartWhoseEngineStaysAwayIsGoneOnFrom(t *testing.T) {
+	w := newWorld(t)
+	a := w.up("a")
+	b := w.create("b", nil, apicontainer.Config{Cmd: []string{"sh", "-c", "trap '' TERM; while true; do sleep 1; done"}, StopSignal: "TERM"})
+	w.must(w.plain.ContainerStart(context.Background(), b, apicontainer.StartOptions{}))
+	p := w.lossy()
+	params := engine.Record{"restart": engine.List{a, b}, "grace": 2 * time.Second}
+	began := w.engineTime()
+	s := w.at(engine.Record{"host": "tcp://" + p.address}).step("restart", params).prepared()
+	ended := make(chan engine.Outcome, 1)
+	go func() { ended <- s.execute() }()
+	w.eventually("the engine is at the second one", func() bool { return w.events(b, "kill", began) > 0 })
+	p.leave()
+	o := <-ended
+	if !o.InDoubt || o.Err == "" {
+		t.Fatalf("%+v", o)
+	}
+	starts := func() [2]string { return [2]string{w.inspect(a).State.StartedAt, w.inspect(b).State.StartedAt} }
+	before := starts()
+	p.comeBack()
+
+	again := w.at(engine.Record{"host": "tcp://" + p.address}).step("restart", params)
+	again.env.Call.Seen, again.env.Again = s.env.Call.Seen, true
+	again.ok()
+	if after := starts(); after != before {
+		t.Errorf("restarted once more: started at %v, and again at %v", before, after)
+	}
+	if r := again.ok(); len(r["changed"].(engine.List)) != 2 {
+		t.Errorf("changed %v", r["changed"])
 	}
 }

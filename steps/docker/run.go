@@ -289,7 +289,7 @@ func (m *making) notStarted(ctx context.Context, s shown, made bool, cause error
 	now, found, err := m.c.look(ctx, s.id)
 	switch {
 	case err != nil:
-		o.Effect = engine.EffectUnknown
+		o.Effect, o.InDoubt = engine.EffectUnknown, true
 		return o
 	case !found:
 		return o

@@ -25,7 +25,9 @@ func (m *making) job(ctx context.Context) engine.Outcome {
 		}
 	}
 	if err != nil {
-		return failure(err)
+		o := failure(err)
+		o.InDoubt = false // one that was not started has done nothing, and is known by its token
+		return o
 	}
 	// Durable BEFORE the start: a job whose container is not recorded has never been started.
 	if err := m.env.Note(engine.Record{"container": s.id}); err != nil {

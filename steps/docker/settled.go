@@ -39,7 +39,7 @@ func refusedBy(err error) bool {
 	return errors.As(err, &answered) || errors.Is(err, errRefused)
 }
 
-// errLost marks a request of which it is not known whether it had its effect.
+// errLost marks a request of which it is not known whether it had its effect: the engine may still be at it.
 var errLost = errors.New("lost")
 
 // lost is an error of such a request.
@@ -77,11 +77,11 @@ func lostOrRefused(cause, lookErr error, otherwise string) engine.Outcome {
 	case cause == nil && lookErr == nil:
 		return engine.Outcome{Err: otherwise, Effect: engine.EffectUnknown}
 	case cause == nil:
-		return engine.Outcome{Err: lookErr.Error(), Effect: engine.EffectUnknown}
+		return engine.Outcome{Err: lookErr.Error(), Effect: engine.EffectUnknown, InDoubt: true}
 	}
 	o := failure(cause)
 	if !refusedBy(cause) {
-		o.Effect = engine.EffectUnknown
+		o.Effect, o.InDoubt = engine.EffectUnknown, true
 		if lookErr != nil {
 			o.Evidence = append(o.Evidence, "could not ask what became of it: "+lookErr.Error())
 		}
