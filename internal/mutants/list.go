@@ -92,6 +92,12 @@ var mutants = []mutant{
 		"sync = sync || r.unsynced != nothingUnsynced", "sync = false", "./engine ./engine/local", "NoCrash|Durable|Stories"},
 	{"the core asks for no sync AFTER an effect", "engine/next.go",
 		"sync := r.unsynced == effectUnsynced", "sync := false", "./engine ./engine/local", "NoCrash|Durable"},
+	{"what nothing can say the end of is begun anew", "engine/apply_step.go",
+		"if n.att != nil && n.att.cutOff {", "if false {", "./engine", "NoCrash"},
+	{"an attempt that did nothing says that there was none before it", "engine/judge.go",
+		"e.Effect, e.CutOff = EffectUnknown, true // this", "e.Effect = EffectUnknown // this", "./engine", "NoCrash"},
+	{"a restart whose engine stays away has failed", "steps/docker/change_act.go",
+		"return lost{errors.Join(cause, err)}", "return errors.Join(cause, err)", "./steps/docker", "StaysAway"},
 	// SQL.
 	{"a marker that says done is not obeyed", "steps/sql/marker.go",
 		"case old.state == stateDone:\n\t\treturn found{done: &old}\n", "", "./steps/sql", "Contract|Transaction|Marker|Again|Lost"},

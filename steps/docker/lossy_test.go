@@ -38,7 +38,7 @@ type lossy struct {
 	open   map[net.Conn]bool
 	counts bool
 	sizes  [2][]int64 // of the pieces that have gone through since it counts
-	away   bool // nobody gets through
+	away   bool       // nobody gets through
 	cutIn  way
 	left   int64 // bytes until the cut; negative: none
 }
