@@ -55,8 +55,11 @@ func (p *points) at(format string, args ...any) {
 	if p.passed != p.deadly {
 		return
 	}
-	if os.Getenv("HANDRAIL_CRASH_BY") == "memory" {
+	switch os.Getenv("HANDRAIL_CRASH_BY") {
+	case "memory":
 		exhaust()
+	case "kernel":
+		fill()
 	}
 	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	select {} // until the signal arrives
@@ -72,6 +75,18 @@ func exhaust() {
 	var kept [][]byte
 	for {
 		kept = append(kept, make([]byte, 16<<20))
+	}
+}
+
+// fill takes memory until the control group that the process is in has no more, and the kernel ends it.
+func fill() {
+	var kept [][]byte
+	for {
+		b := make([]byte, 16<<20)
+		for i := 0; i < len(b); i += 4096 {
+			b[i] = 1 // it is only then that it is taken
+		}
+		kept = append(kept, b)
 	}
 }
 
