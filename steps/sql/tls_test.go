@@ -1,6 +1,9 @@
 package sql_test
 
 import (
+	"maps"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -60,4 +63,82 @@ func TestTLSIsVerified(t *testing.T) {
 			failed(t, ask(named, engine.Record{"ca": "/nowhere/ca.pem"}), engine.EffectNone, "settings of target db", "tls.ca", "no such file")
 		})
 	}
+}
+
+// TestADumpGoesOverTLSWhereverItsProgramRuns: the user is let in with a certificate only, so a dumping program that does not get the
+// target's TLS settings gets nothing; and one that is told of another authority does not believe the server.
+func TestADumpGoesOverTLSWhereverItsProgramRuns(t *testing.T) {
+	right, elsewhere := servers.NewCertificates(t, "127.0.0.1"), servers.NewCertificates(t, "127.0.0.1")
+	grounds := map[string]func(t *testing.T) ground{
+		"mysql": func(t *testing.T) ground {
+			g := userGround(t, servers.PrivateMySQL(t, right.MySQL()...).Settings(), "ALL PRIVILEGES ON %s.*", "RELOAD ON *.*")
+			g.must(t, "ALTER USER "+engine.Text(g.target.Settings["user"])+"@'%' REQUIRE X509")
+			return g
+		},
+		"postgres": func(t *testing.T) ground {
+			rules := filepath.Join(right.Dir, "hba.conf")
+			err := os.WriteFile(rules, []byte("host all handrail all scram-sha-256\nhostssl all all all scram-sha-256 clientcert=verify-ca\n"), 0o644)
+			if err != nil {
+				t.Fatal(err)
+			}
+			g, user := postgresUserGround(t, servers.PrivatePostgres(t, append(right.Postgres(t), "-c", "hba_file="+rules)...).Settings())
+			g.must(t, "ALTER DATABASE "+engine.Text(g.target.Settings["database"])+" OWNER TO "+user, "ALTER SCHEMA public OWNER TO "+user)
+			g.mine(t, user)
+			return g
+		},
+	}
+	for _, s := range shops(t) {
+		t.Run(s.name, func(t *testing.T) {
+			dir := t.TempDir()
+			files := func(name string, c servers.Certificates) engine.Record { // its own, since libpq wants a key that is the user's
+				r := engine.Record{}
+				for as, from := range map[string]string{"ca": c.CA, "cert": right.Cert, "key": right.Key} {
+					b, err := os.ReadFile(from)
+					if err == nil {
+						err = os.WriteFile(filepath.Join(dir, name+"-"+as), b, 0o600)
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+					r[as] = filepath.Join(dir, name+"-"+as)
+				}
+				return r
+			}
+			g := grounds[s.name](t)
+			g.must(t, "CREATE TABLE a (x int PRIMARY KEY)", "INSERT INTO a VALUES (1), (2), (3)")
+			dumped := func(out, file string) engine.Outcome {
+				return g.dumping(t, out, dumpTo(file, "program", s.program)).do()
+			}
+			want := strings.Replace(s.counts, "60000", "3", 1)
+
+			failed(t, dumped(t.TempDir(), "a.sql"), engine.EffectNone) // the server wants TLS
+			g.target.Settings["tls"] = files("here", right)
+			out := t.TempDir()
+			if r := ok(t, dumped(out, "a.sql")); counts(r) != want {
+				t.Errorf("here: counted %s", counts(r))
+			}
+			g.must(t, "DELETE FROM a WHERE x > 1")
+			if r := ok(t, g.restoring(t, out, restoreFrom("a.sql", "safety", "before.sql", "program", s.program)).do()); counts(r) != want {
+				t.Errorf("restored %v", r)
+			}
+			for _, w := range workshops(t, dir) {
+				out := t.TempDir()
+				g.target.Settings["programs"] = having(w.settings, "tls", files("there", right))
+				if r := ok(t, dumped(out, "a.sql")); !strings.HasPrefix(counts(r), want+", ") { // and the marker of the restore
+					t.Errorf("%s: counted %s", w.name, counts(r))
+				}
+				g.target.Settings["programs"] = having(w.settings, "tls", files("misled", elsewhere))
+				failed(t, dumped(out, "b.sql"), engine.EffectNone, "nothing of the dump is kept")
+				if left := folder(t, out); len(left) != 2 {
+					t.Errorf("%s: there is %q", w.name, left)
+				}
+			}
+		})
+	}
+}
+
+func having(r engine.Record, name string, v engine.Value) engine.Record {
+	r = maps.Clone(r)
+	r[name] = v
+	return r
 }
