@@ -99,6 +99,10 @@ func (c *Conn) faultOf(doing string, err error) error {
 		f.reach, f.said = notSent, "the connection was gone; nothing was sent"
 	case errors.As(err, &dial) && dial.Op == "dial":
 		f.reach, f.sort = notSent, busyFault
+		if dial.Timeout() {
+			f.said = "no connection within the time allowed; nothing was sent; check the address in the target's settings, and that the server runs and can be reached from here"
+			return f
+		}
 		f.said = fmt.Sprintf("cannot be reached; nothing was sent; check the address in the target's settings, and that the server runs (%v)", dial.Err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		f.said = "no answer within the time allowed"
