@@ -34,6 +34,7 @@ const dockerCrashStack = `services:
 // TestAKillWhileDockerWorksLosesAndRepeatsNothing kills a real engine from outside while Docker, or the
 // Compose command, is at work for it. Both go on without the engine.
 func TestAKillWhileDockerWorksLosesAndRepeatsNothing(t *testing.T) {
+	t.Parallel()
 	servers.Compose(t)
 	s := newFileStand(t)
 	s.docker, _ = servers.Docker(t)["host"].(string)

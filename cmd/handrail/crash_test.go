@@ -348,6 +348,7 @@ const crashLanes = 2
 // TestACrashAtEveryPointLosesAndRepeatsNothing kills a real engine at each point that it passes, on real
 // targets, and again in its recovery; the targets' own ledgers are asked how often each effect happened.
 func TestACrashAtEveryPointLosesAndRepeatsNothing(t *testing.T) {
+	t.Parallel()
 	s := newStand(t)
 	kills, points := 0, 0
 	for pass := 0; pass == 0 || kills < torture.Times(t, 0, 0, 50_000) && !t.Failed(); pass++ {

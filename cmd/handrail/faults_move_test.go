@@ -110,6 +110,7 @@ func (g *moveGround) process(args ...string) *live {
 
 // TestMoveThatIsKilledAgainAndAgain: kill -9 at many points; AFTER each of them the tables themselves are asked.
 func TestMoveThatIsKilledAgainAndAgain(t *testing.T) {
+	t.Parallel()
 	moveGrounds(t, func(t *testing.T, g *moveGround) {
 		random := rand.New(rand.NewPCG(7, 7))
 		args, kills := []string{"run", "--yes", "move"}, 0
@@ -141,6 +142,7 @@ func TestMoveThatIsKilledAgainAndAgain(t *testing.T) {
 }
 
 func TestMoveThatIsTerminatedEndsBetweenTwoBatches(t *testing.T) {
+	t.Parallel()
 	moveGrounds(t, func(t *testing.T, g *moveGround) {
 		l := g.process("run", "--yes", "move")
 		eventually(t, "rows arrive", func() bool { return g.arrived() >= 100 })
@@ -162,6 +164,7 @@ func TestMoveThatIsTerminatedEndsBetweenTwoBatches(t *testing.T) {
 }
 
 func TestMoveOfARunThatIsCancelledEndsBetweenTwoBatches(t *testing.T) {
+	t.Parallel()
 	moveGrounds(t, func(t *testing.T, g *moveGround) {
 		l := g.process("run", "--yes", "move")
 		eventually(t, "rows arrive", func() bool { return g.arrived() >= 100 })
@@ -208,6 +211,7 @@ func (g *moveGround) stopOutsideOfABatch(l *live) {
 // TestStaleEngineThatMovesChangesNothing: an engine is stopped in its tracks, as a paused machine is; somebody
 // goes on with a copy of its state folder, as one does who takes it for dead; then it wakes up.
 func TestStaleEngineThatMovesChangesNothing(t *testing.T) {
+	t.Parallel()
 	moveGrounds(t, func(t *testing.T, g *moveGround) {
 		g.playbook("move", strings.Replace(fmt.Sprintf(movePlaybook, g.kind), "batch: 10, pause: 2ms", "batch: 50, pause: 100ms", 1))
 		l := g.process("run", "--yes", "move")

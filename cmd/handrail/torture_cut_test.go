@@ -25,6 +25,7 @@ type cutting struct {
 // TestConnectionsCutAfterEveryByte cuts the connection to a database after byte N, one way and the other, then
 // lets it be, resumes the run until it is done, and asks the database how often the effect happened.
 func TestConnectionsCutAfterEveryByte(t *testing.T) {
+	t.Parallel()
 	t.Run("mysql", func(t *testing.T) { mysqlCutting(t).everyByte(t) })
 	t.Run("postgres", func(t *testing.T) { postgresCutting(t).everyByte(t) })
 	t.Run("redis", func(t *testing.T) { redisCutting(t).everyByte(t) })

@@ -71,6 +71,7 @@ func always(string, string) bool { return true }
 
 // TestPostgresThatFailsOver: its standby is promoted, and the address leads there.
 func TestPostgresThatFailsOver(t *testing.T) {
+	t.Parallel()
 	failovers(t, func(t *testing.T) *failing {
 		first := servers.PrivatePostgres(t)
 		direct := first.Settings()
@@ -95,6 +96,7 @@ func TestPostgresThatFailsOver(t *testing.T) {
 
 // TestRedisThatFailsOverBehindSentinels: the sentinels elect the replica.
 func TestRedisThatFailsOverBehindSentinels(t *testing.T) {
+	t.Parallel()
 	failovers(t, func(t *testing.T) *failing {
 		s := servers.RedisWatched(t, 1, "--appendonly", "yes")
 		var sentinels []string
@@ -138,6 +140,7 @@ func elected(t *testing.T, s *servers.RedisSentinels, replica *servers.RedisServ
 
 // TestRedisClusterThatFailsOver: the replica of one master takes its slots.
 func TestRedisClusterThatFailsOver(t *testing.T) {
+	t.Parallel()
 	const masters = 3
 	failovers(t, func(t *testing.T) *failing {
 		s := servers.RedisClusterOf(t, masters, 1, "--appendonly", "yes", "--cluster-replica-validity-factor", "0")

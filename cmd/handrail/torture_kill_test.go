@@ -147,6 +147,7 @@ func (s *stand) resolveByLedger(state, run, key string) {
 
 // TestKilledAtRandomFromOutside kills real processes with SIGKILL whenever it pleases.
 func TestKilledAtRandomFromOutside(t *testing.T) {
+	t.Parallel()
 	s := newStand(t)
 	s.write("kill.yaml", killPlaybook)
 	want := torture.Times(t, 20, 500, 10_000)

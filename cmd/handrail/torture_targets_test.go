@@ -203,6 +203,7 @@ var mortals = map[string]func(t *testing.T) (m *mortal, kill, restart func(), ye
 
 // TestATargetThatDiesLosesAndRepeatsNothing kills the server at any moment of a run, and starts it again.
 func TestATargetThatDiesLosesAndRepeatsNothing(t *testing.T) {
+	t.Parallel()
 	for name, open := range mortals {
 		t.Run(name, func(t *testing.T) {
 			m, kill, restart, _ := open(t)
@@ -218,6 +219,7 @@ func TestATargetThatDiesLosesAndRepeatsNothing(t *testing.T) {
 
 // TestATargetThatIsPutBackToYesterday: what finished steps did is gone with their markers.
 func TestATargetThatIsPutBackToYesterday(t *testing.T) {
+	t.Parallel()
 	for name, open := range mortals {
 		t.Run(name, func(t *testing.T) {
 			m, _, _, yesterday := open(t)
