@@ -102,6 +102,7 @@ func (r *ring) restore(given map[string]any) (*world, *engine.Run) {
 }
 
 func TestRedisIsBackedUpAndComesBackFromNothing(t *testing.T) {
+	t.Parallel()
 	r := newRing(t)
 	c := r.client()
 	r.fill(c, "reservation", 3000)
@@ -201,6 +202,7 @@ func (r *ring) until(what string, holds func() bool) {
 
 // TestSnapshotBesideAnAppendOnlyFileIsIgnored is the trap of the written procedure, and the playbook in its place.
 func TestSnapshotBesideAnAppendOnlyFileIsIgnored(t *testing.T) {
+	t.Parallel()
 	r := newRing(t)
 	c := r.client()
 	r.fill(c, "reservation", 900)

@@ -37,6 +37,7 @@ func (r *ring) down(given map[string]any) (*world, *engine.Run) {
 }
 
 func TestRedisClusterThatIsDownComesBack(t *testing.T) {
+	t.Parallel()
 	r := newRing(t)
 	c := r.client()
 	r.fill(c, "reservation", 300)
@@ -132,6 +133,7 @@ func (r *ring) replace(i int, address string, more map[string]any) (*world, *eng
 
 // TestRedisNodeWithoutReplicaIsReplaced: its slots are gone with it, and the written procedure does not say so.
 func TestRedisNodeWithoutReplicaIsReplaced(t *testing.T) {
+	t.Parallel()
 	r := newRing(t)
 	c := r.client()
 	r.fill(c, "reservation", 300)

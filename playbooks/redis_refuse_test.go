@@ -70,6 +70,7 @@ func repack(t *testing.T, file string, change func(dir string, nodes []map[strin
 }
 
 func TestRedisRestoreRefusesBeforeItTouchesAnything(t *testing.T) {
+	t.Parallel()
 	r := newRing(t)
 	c := r.client()
 	r.fill(c, "reservation", 300)
@@ -116,6 +117,7 @@ func TestRedisRestoreRefusesBeforeItTouchesAnything(t *testing.T) {
 
 // TestRedisBackupMissesNoMaster: with one of the containers left out, a third of the keys would not be in it.
 func TestRedisBackupMissesNoMaster(t *testing.T) {
+	t.Parallel()
 	r := newRing(t)
 	r.fill(r.client(), "reservation", 30)
 	r.backup()

@@ -51,6 +51,7 @@ func (r *ring) replication(i int) []string {
 // TestRedisClusterWithReplicas: an archive holds the masters alone, and the replicas get its data by replication. Where one takes over, all
 // of it is there; and the node that has failed is replaced by a new replica.
 func TestRedisClusterWithReplicas(t *testing.T) {
+	t.Parallel()
 	r := newReplicatedRing(t)
 	c := r.client()
 	r.fill(c, "reservation", 300)

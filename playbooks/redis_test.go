@@ -93,6 +93,7 @@ func (g *ground) inputs() map[string]any {
 }
 
 func TestRedisClusterIsCreatedInContainersOnce(t *testing.T) {
+	t.Parallel()
 	g := newGround(t, 3)
 	target := g.cluster(3)
 	w := open(t, "redis-cluster-create", g.engine, target)
