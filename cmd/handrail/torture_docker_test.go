@@ -143,6 +143,40 @@ func TestADockerEngineThatIsStartedAgain(t *testing.T) {
 	torture.Figure(t, 6, "%d restarts of the Docker engine, 0 effects lost, 0 twice; a person was asked of %d steps", restarts, asked)
 }
 
+// TestADockerEngineThatStaysAway while it restarts a container cannot be asked what became of that: the step has failed, and its effect is
+// not known. The resume finds that it has happened, and restarts nothing.
+func TestADockerEngineThatStaysAway(t *testing.T) {
+	t.Parallel()
+	direct, _ := servers.Docker(t)["host"].(string)
+	way := torture.NewCutter(t, strings.TrimPrefix(strings.TrimPrefix(direct, "unix://"), "tcp://"))
+	g := newGround(t)
+	g.target("engine", "docker", engine.Record{"host": "tcp://" + way.Addr})
+	g.targets["engine"] = map[string]engine.Record{"docker": {"host": direct}} // for the test's own commands
+	g.playbook("again", `inputs: {name: {type: string, description: The container}}
+targets: {engine: docker}
+steps:
+  - {id: again, docker: {restart: "${{ inputs.name }}", grace: 2s}}
+`)
+	name := g.container()
+	g.docker("run", "-d", "--name", name, "--network", "none", servers.Image, "sh", "-c", "trap 'echo term' TERM; echo started; while :; do sleep 0.1; done")
+	told := func(word string) int { return strings.Count(g.docker("logs", name), word) }
+	eventually(t, "the container is up", func() bool { return told("started") == 1 })
+	ended := make(chan said, 1)
+	go func() { ended <- g.handrail("run", "--yes", "again", "-i", "name="+name) }()
+	eventually(t, "the engine is at it", func() bool { return told("term") == 1 })
+	way.Away()
+	(<-ended).is(1, "restart container "+name)
+	if !strings.Contains(g.handrail("show", g.last(), "-o", "json").out, `"effect": "unknown"`) {
+		t.Error("show does not say that the effect is not known")
+	}
+	eventually(t, "the engine has done it", func() bool { return told("started") == 2 })
+	way.Heal()
+	g.handrail("resume", g.last()).is(0)
+	if n := told("term"); n != 1 || told("started") != 2 {
+		t.Errorf("it was stopped %d times, and started %d times", n, told("started"))
+	}
+}
+
 // engineDies: the moment is a word in the ledger.
 func (s *stand) engineDies(e *mortalEngine, name, moment string) (asked int) {
 	t := s.t
