@@ -163,6 +163,16 @@ func (f osFile) Lock(exclusive bool) (bool, error) {
 	return failed == nil, failed
 }
 
+// Close lets go of the lock as well. Closing alone would not always: a child that is being started has a copy of each descriptor until it
+// is another program, and the lock would live on in it for as long as that takes on a busy machine.
+func (f osFile) Close() error {
+	raw, err := f.SyscallConn()
+	if err == nil {
+		_ = raw.Control(func(fd uintptr) { _ = unix.Flock(int(fd), unix.LOCK_UN) }) // where there was none nothing is let go of
+	}
+	return f.File.Close()
+}
+
 func (f osFile) Size() (int64, error) {
 	info, err := f.Stat()
 	if err != nil {

@@ -281,6 +281,34 @@ func TestAJournalHasOneOwner(t *testing.T) {
 	closeJournal(t, j)
 }
 
+// TestAClosedJournalIsFreeAlthoughAChildHasItStill: until a child that is being started is another program it has a copy of each
+// descriptor, and so of each lock.
+func TestAClosedJournalIsFreeAlthoughAChildHasItStill(t *testing.T) {
+	s := OpenStore(t.TempDir())
+	j := create(t, s)
+	raw, err := j.file.(osFile).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := raw.Control(func(fd uintptr) {
+		inherited, err := syscall.Dup(int(fd))
+		if err != nil {
+			t.Error(err)
+		}
+		t.Cleanup(func() { _ = syscall.Close(inherited) })
+	}); err != nil {
+		t.Fatal(err)
+	}
+	closeJournal(t, j)
+	if alive, err := s.Alive(testRun); err != nil || alive {
+		t.Errorf("alive %v, %v", alive, err)
+	}
+	if j, err = s.Open(testRun, tester); err != nil {
+		t.Fatal(err)
+	}
+	closeJournal(t, j)
+}
+
 func TestAReaderGoesOnWhereItWas(t *testing.T) {
 	s := OpenStore(t.TempDir())
 	j := create(t, s)

@@ -77,7 +77,7 @@ func (f LockFolder) guarded(ctx context.Context, do func(root *os.Root, dir File
 	if err != nil {
 		return err
 	}
-	defer func() { _ = dir.Close() }() // ends the flock
+	defer func() { _ = osFile{dir}.Close() }() // ends the flock
 	ctx, cancel := context.WithTimeoutCause(ctx, guardPatience, errors.New("another process does not let go of the folder"))
 	defer cancel()
 	for {
