@@ -265,6 +265,31 @@ func TestABrokenTraceIsAnErrorAndNotAnAnswer(t *testing.T) {
 	}
 }
 
+// TestALockThatAnotherStartHasForAMomentIsNotHeld: a command that is being started has a copy of what this process has open.
+func TestALockThatAnotherStartHasForAMomentIsNotHeld(t *testing.T) {
+	f := folder(t, &Yard{}, t.TempDir())
+	lease, err := f.Claim("fails", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := lease.starting([2]int{0, 1}); err != nil {
+		t.Fatal(err)
+	}
+	copied, err := syscall.Dup(lease.fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lease.started(Process{})
+	closed := make(chan error)
+	go func() { time.Sleep(20 * time.Millisecond); closed <- syscall.Close(copied) }()
+	if lease.ended(1, false) {
+		t.Error("it is taken for a lock that something alive holds")
+	}
+	if err := <-closed; err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestALockThatIsHeldIsNotUsedAgain(t *testing.T) {
 	f := folder(t, &Yard{}, t.TempDir())
 	e, out := run(t, f, "leaves a child", 1, "sleep 1000 >/dev/null 2>&1 & echo $!")

@@ -127,7 +127,7 @@ func (t Traces) vacant(token string) error {
 	if err != nil || lock == "" {
 		return err
 	}
-	still, err := held(lock)
+	still, err := heldOn(lock)
 	if err != nil {
 		return err
 	}
@@ -244,7 +244,7 @@ func (l *Lease) ended(code int, good bool) (stillHeld bool) {
 		return false
 	}
 	if !good {
-		if still, err := held(l.path); still || err != nil {
+		if still, err := heldOn(l.path); still || err != nil {
 			return true
 		}
 	}

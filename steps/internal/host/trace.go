@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -159,6 +160,18 @@ func held(path string) (bool, error) {
 		return true, nil
 	}
 	return false, err
+}
+
+// heldOn says whether somebody holds a lock, and goes on holding it. Another command that this engine is just starting has a copy of each of its
+// descriptors until it is that command, and means nothing by it.
+func heldOn(path string) (bool, error) {
+	for range 200 {
+		if still, err := held(path); !still || err != nil {
+			return false, err
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return true, nil
 }
 
 // Past is what the traces say of an attempt.
