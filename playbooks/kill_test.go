@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -160,7 +160,20 @@ func (k *killing) handrail(point int, args ...string) (code int, dead bool, out,
 	return c.ProcessState.ExitCode(), status.Signaled() && status.Signal() == syscall.SIGKILL, stdout.String(), stderr.String()
 }
 
-var idOfRun = regexp.MustCompile(`[0-9]{8}-[0-9]{6}-[a-z0-9]{4}`)
+// begun is the run whose first event is there. One that was killed before that has only its folder.
+func (k *killing) begun() string {
+	k.t.Helper()
+	runs, err := os.ReadDir(filepath.Join(k.dir, "state", "runs"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		k.t.Fatal(err)
+	}
+	for _, run := range runs {
+		if code, _, _, _ := k.handrail(0, "show", run.Name(), "-o", "json"); code == 0 {
+			return run.Name()
+		}
+	}
+	return ""
+}
 
 // through runs the playbook, killed at the first point, and resumes it until it has ended, killed in the first resume at the second.
 func (k *killing) through(first, second int) {
@@ -176,17 +189,14 @@ func (k *killing) through(first, second int) {
 		if try < len(points) {
 			point = points[try]
 		}
-		code, dead, out, errs := k.handrail(point, args...)
-		id := idOfRun.FindString(out + errs)
-		if runs, err := os.ReadDir(filepath.Join(k.dir, "state", "runs")); err == nil && len(runs) == 1 {
-			id = runs[0].Name() // it may have been killed before it said so
-		}
+		code, dead, _, errs := k.handrail(point, args...)
+		id := k.begun()
 		switch {
 		case code == 0 || id != "" && dead && k.well(id):
 			return
 		case dead && id != "":
 			args = append([]string{"resume", id}, secrets...)
-		case dead: // before there was a run
+		case dead: // before the run had begun; another is
 		case code == 3:
 			k.answer(id)
 			args = append([]string{"resume", id}, secrets...)
