@@ -281,7 +281,7 @@ func TestALockThatAnotherStartHasForAMomentIsNotHeld(t *testing.T) {
 	}
 	lease.started(Process{})
 	closed := make(chan error)
-	go func() { time.Sleep(20 * time.Millisecond); closed <- syscall.Close(copied) }()
+	time.AfterFunc(20*time.Millisecond, func() { closed <- syscall.Close(copied) })
 	if lease.ended(1, false) {
 		t.Error("it is taken for a lock that something alive holds")
 	}

@@ -169,7 +169,7 @@ func heldOn(path string) (bool, error) {
 		if still, err := held(path); !still || err != nil {
 			return false, err
 		}
-		time.Sleep(5 * time.Millisecond)
+		<-time.After(5 * time.Millisecond)
 	}
 	return true, nil
 }
