@@ -42,8 +42,7 @@ type mortalEngine struct {
 // and then somebody answers again.
 func proxied(t *testing.T, container func() string) *mortalEngine {
 	direct, _ := servers.Docker(t)["host"].(string)
-	address := strings.TrimPrefix(strings.TrimPrefix(direct, "unix://"), "tcp://")
-	way := torture.NewCutter(t, address)
+	way := torture.NewCutter(t, torture.DockerHost(direct))
 	return &mortalEngine{"tcp://" + way.Addr, direct, func() {
 		way.Away()
 		out, err := exec.CommandContext(t.Context(), "docker", "-H", direct, "kill", container()).CombinedOutput()
@@ -148,7 +147,7 @@ func TestADockerEngineThatIsStartedAgain(t *testing.T) {
 func TestADockerEngineThatStaysAway(t *testing.T) {
 	t.Parallel()
 	direct, _ := servers.Docker(t)["host"].(string)
-	way := torture.NewCutter(t, strings.TrimPrefix(strings.TrimPrefix(direct, "unix://"), "tcp://"))
+	way := torture.NewCutter(t, torture.DockerHost(direct))
 	g := newGround(t)
 	g.target("engine", "docker", engine.Record{"host": "tcp://" + way.Addr})
 	g.targets["engine"] = map[string]engine.Record{"docker": {"host": direct}} // for the test's own commands

@@ -98,6 +98,12 @@ var mutants = []mutant{
 		"e.Effect, e.CutOff = EffectUnknown, true // this", "e.Effect = EffectUnknown // this", "./engine", "NoCrash"},
 	{"a restart whose engine stays away has failed", "steps/docker/change_act.go",
 		"return lost{errors.Join(cause, err)}", "return errors.Join(cause, err)", "./steps/docker", "StaysAway"},
+	{"a journal that is closed keeps its lock in a child that is being started", "engine/journal/disk.go",
+		"_ = unix.Flock(int(fd), unix.LOCK_UN)", "_ = fd", "./engine/journal", "AlthoughAChild"},
+	{"a lock that another start has for a moment is held", "steps/internal/host/lease.go",
+		"if still, err := heldOn(l.path);", "if still, err := held(l.path);", "./steps/internal/host", "AnotherStart"},
+	{"the end of the patience is not seen by the clock", "steps/redis/route.go",
+		"ctx.Err() != nil || limited && !time.Now().Before(deadline)", "ctx.Err() != nil || limited && false && !time.Now().Before(deadline)", "./steps/redis", "MomentAhead"},
 	// SQL.
 	{"a marker that says done is not obeyed", "steps/sql/marker.go",
 		"case old.state == stateDone:\n\t\treturn found{done: &old}\n", "", "./steps/sql", "Contract|Transaction|Marker|Again|Lost"},

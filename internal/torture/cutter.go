@@ -66,6 +66,11 @@ func NewCutter(t testing.TB, server string) *Cutter {
 	return c
 }
 
+// DockerHost is where a Docker engine listens, by what DOCKER_HOST says of it, in the form that NewCutter takes.
+func DockerHost(host string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(host, "unix://"), "tcp://")
+}
+
 // CutAfter cuts all connections when n bytes have gone this way from now on; n is counted from 1. With away
 // the server then stays out of reach until Heal; without, new connections reach it.
 func (c *Cutter) CutAfter(way Direction, n int, away bool) { c.set(way, n, away) }

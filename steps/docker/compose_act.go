@@ -86,7 +86,7 @@ func (op composing) Execute(ctx context.Context, env *steps.Env) engine.Outcome 
 	if env.Again {
 		// The command of the attempt that was cut off works on by itself; nothing is started beside it.
 		if err := w.awaitEarlier(ctx); err != nil {
-			return engine.Outcome{Err: err.Error(), Effect: engine.EffectUnknown, InDoubt: true}
+			return failure(err) // this one did nothing; that the one before may have is known to the core
 		}
 	}
 	s, mistake, err := op.load(ctx, c, env)

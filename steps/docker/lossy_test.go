@@ -38,7 +38,6 @@ type lossy struct {
 	open   map[net.Conn]bool
 	counts bool
 	sizes  [2][]int64 // of the pieces that have gone through since it counts
-	away   bool       // nobody gets through
 	cutIn  way
 	left   int64 // bytes until the cut; negative: none
 }
@@ -74,12 +73,8 @@ func (p *lossy) serve(conn net.Conn) {
 		return
 	}
 	p.mu.Lock()
-	away := p.away
 	p.open[conn], p.open[behind] = true, true
 	p.mu.Unlock()
-	if away {
-		p.cut()
-	}
 	var both sync.WaitGroup
 	both.Go(func() { p.pass(behind, conn, toEngine) })
 	both.Go(func() { p.pass(conn, behind, fromEngine) })
@@ -149,20 +144,6 @@ func (p *lossy) cut() {
 	for c := range p.open {
 		_ = c.Close() // again, where it was closed
 	}
-}
-
-// leave cuts every connection, and so each new one until it comes back.
-func (p *lossy) leave() {
-	p.mu.Lock()
-	p.away = true
-	p.mu.Unlock()
-	p.cut()
-}
-
-func (p *lossy) comeBack() {
-	p.mu.Lock()
-	p.away = false
-	p.mu.Unlock()
 }
 
 // arm cuts AFTER so many more bytes in one direction.
@@ -408,29 +389,30 @@ func TestRestartWhoseEngineStaysAwayIsGoneOnFrom(t *testing.T) {
 	a := w.up("a")
 	b := w.create("b", nil, apicontainer.Config{Cmd: []string{"sh", "-c", "trap '' TERM; while true; do sleep 1; done"}, StopSignal: "TERM"})
 	w.must(w.plain.ContainerStart(context.Background(), b, apicontainer.StartOptions{}))
-	p := w.lossy()
+	way := torture.NewCutter(t, torture.DockerHost(engine.Text(servers.Docker(t)["host"])))
+	behind := engine.Record{"host": "tcp://" + way.Addr}
 	params := engine.Record{"restart": engine.List{a, b}, "grace": 2 * time.Second}
 	began := w.engineTime()
-	s := w.at(engine.Record{"host": "tcp://" + p.address}).step("restart", params).prepared()
+	s := w.at(behind).step("restart", params).prepared()
 	ended := make(chan engine.Outcome, 1)
 	go func() { ended <- s.execute() }()
 	w.eventually("the engine is at the second one", func() bool { return w.events(b, "kill", began) > 0 })
-	p.leave()
+	way.Away()
 	o := <-ended
 	if !o.InDoubt || o.Err == "" {
 		t.Fatalf("%+v", o)
 	}
 	starts := func() [2]string { return [2]string{w.inspect(a).State.StartedAt, w.inspect(b).State.StartedAt} }
 	before := starts()
-	p.comeBack()
+	way.Heal()
 
-	again := w.at(engine.Record{"host": "tcp://" + p.address}).step("restart", params)
+	again := w.at(behind).step("restart", params)
 	again.env.Call.Seen, again.env.Again = s.env.Call.Seen, true
-	again.ok()
+	r := again.ok()
 	if after := starts(); after != before {
 		t.Errorf("restarted once more: started at %v, and again at %v", before, after)
 	}
-	if r := again.ok(); len(r["changed"].(engine.List)) != 2 {
+	if len(r["changed"].(engine.List)) != 2 {
 		t.Errorf("changed %v", r["changed"])
 	}
 }
