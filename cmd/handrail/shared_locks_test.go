@@ -50,7 +50,17 @@ func mysqlKeeper(t *testing.T) keeper {
 	where := servers.MySQL(t)
 	others := " FROM information_schema.PROCESSLIST WHERE DB = '" + where["database"].(string) + "' AND ID <> CONNECTION_ID()"
 	return sqlKeeper(t, "mysql", where, servers.Open(t, where), "SELECT COUNT(*) FROM ledger WHERE k = ?", "SELECT COUNT(*)"+others, func(db *sql.DB) error {
-		return eachOf(db, "SELECT ID"+others, "KILL CONNECTION %d")
+		ids, err := numbers(db, "SELECT ID"+others)
+		for _, id := range ids {
+			if _, err := db.Exec(fmt.Sprintf("KILL CONNECTION %d", id)); err != nil && !strings.Contains(err.Error(), "Unknown thread") {
+				return err
+			}
+			eventually(t, "the server has closed the connection", func() bool {
+				left, err := numbers(db, fmt.Sprintf("SELECT ID FROM information_schema.PROCESSLIST WHERE ID = %d", id))
+				return err == nil && len(left) == 0
+			})
+		}
+		return err
 	})
 }
 
@@ -58,32 +68,26 @@ func postgresKeeper(t *testing.T) keeper {
 	where := servers.Postgres(t)
 	others := " FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 	return sqlKeeper(t, "postgres", where, servers.OpenPostgres(t, where), "SELECT COUNT(*) FROM ledger WHERE k = $1", "SELECT COUNT(*)"+others, func(db *sql.DB) error {
-		_, err := db.ExecContext(t.Context(), "SELECT pg_terminate_backend(pid)"+others)
+		_, err := db.ExecContext(t.Context(), "SELECT pg_terminate_backend(pid, 30000)"+others)
 		return err
 	})
 }
 
-// eachOf carries out a statement for each number that a query gives.
-func eachOf(db *sql.DB, query, statement string) error {
+// numbers are what a query gives.
+func numbers(db *sql.DB, query string) (all []int64, err error) {
 	rows, err := db.Query(query)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer rows.Close()
-	var ids []int64
 	for rows.Next() {
-		var id int64
-		if err := rows.Scan(&id); err != nil {
-			return err
+		var n int64
+		if err := rows.Scan(&n); err != nil {
+			return nil, err
 		}
-		ids = append(ids, id)
+		all = append(all, n)
 	}
-	for _, id := range ids {
-		if _, err := db.Exec(fmt.Sprintf(statement, id)); err != nil && !strings.Contains(err.Error(), "Unknown thread") {
-			return err
-		}
-	}
-	return rows.Err()
+	return all, rows.Err()
 }
 
 func sqlKeeper(t *testing.T, typ string, where engine.Record, db *sql.DB, count, others string, cut func(*sql.DB) error) keeper {

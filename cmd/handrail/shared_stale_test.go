@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"database/sql"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -20,11 +19,11 @@ import (
 // script, behind it. Another host goes on with a copy of the state folder until the run is done, and the first wakes up.
 // The effect is there once.
 func TestAStaleEngineThatSleepsAnywhere(t *testing.T) {
-	times := torture.Times(t, 3, 100, 1000)
-	r := rand.New(rand.NewPCG(5, 6))
+	r := torture.Rand(t, 5)
 	eachKeeper(t, func(t *testing.T, k keeper) {
-		passed, woken := 0, map[int]int{}
-		for i := range times {
+		times, passed, woken := 0, 0, map[int]int{}
+		for i := range torture.Turns(t, 3, 100, 1000) {
+			times++
 			h := newHosts(t, k)
 			key := "s" + strconv.Itoa(i)
 			a, id := h.begin("alpha", key)

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"database/sql"
 	"fmt"
 	"maps"
+	"net"
 	"strconv"
 	"testing"
 
@@ -29,6 +31,8 @@ func TestConnectionsCutAfterEveryByte(t *testing.T) {
 	t.Run("mysql", func(t *testing.T) { mysqlCutting(t).everyByte(t) })
 	t.Run("postgres", func(t *testing.T) { postgresCutting(t).everyByte(t) })
 	t.Run("redis", func(t *testing.T) { redisCutting(t).everyByte(t) })
+	t.Run("redis behind sentinels", func(t *testing.T) { watchedCutting(t, false).everyByte(t) })
+	t.Run("a sentinel", func(t *testing.T) { watchedCutting(t, true).everyByte(t) })
 }
 
 func mysqlCutting(t *testing.T) *cutting {
@@ -72,16 +76,60 @@ steps:
 }
 
 func redisCutting(t *testing.T) *cutting {
-	g, s := newGround(t), servers.Redis(t)
-	c := &cutting{g: g, cutter: torture.NewCutter(t, s.Addr), awayEvery: 20}
-	g.target("db", "redis", engine.Record{"address": c.cutter.Addr, "timeout": "2s"})
+	s := servers.Redis(t)
+	cutter := torture.NewCutter(t, s.Addr)
+	return keysCutting(t, cutter, s, "redis", engine.Record{"address": cutter.Addr, "timeout": "2s"})
+}
+
+// keysCutting is a transaction on a Redis server; the test goes around the proxy.
+func keysCutting(t *testing.T, cutter *torture.Cutter, s *servers.RedisServer, kind string, settings engine.Record) *cutting {
+	t.Helper()
+	g := newGround(t)
+	g.target("db", kind, settings)
 	g.playbook("once", `inputs: {key: {type: string, description: the effect}}
-targets: {db: redis}
+targets: {db: `+kind+`}
 steps:
   - {id: put, redis: {transaction: [[RPUSH, "${{ inputs.key }}", x]]}}
 `)
-	c.count = func(key string) int { return int(s.Client().LLen(t.Context(), key).Val()) }
-	return c
+	return &cutting{g: g, cutter: cutter, awayEvery: 20,
+		count: func(key string) int { return int(s.Client().LLen(t.Context(), key).Val()) }}
+}
+
+// watchedCutting has the conversation with the master that sentinels name cut, or that with the only sentinel that the target knows.
+func watchedCutting(t *testing.T, sentinel bool) *cutting {
+	s := servers.RedisWatched(t, 0)
+	master := torture.NewCutter(t, s.Master.Addr)
+	cutter, addresses := master, engine.List{}
+	for _, n := range s.Sentinels {
+		way := torture.NewCutter(t, n.Addr)
+		way.Watch(renamed(t, s.Master.Addr, master.Addr))
+		addresses = append(addresses, way.Addr)
+		if sentinel {
+			cutter = way
+			break
+		}
+	}
+	return keysCutting(t, cutter, s.Master, "sentinel", engine.Record{"addresses": addresses, "master": "mymaster", "timeout": "2s"})
+}
+
+// renamed has a sentinel say the address of a proxy where it says that of the master.
+func renamed(t *testing.T, master, proxy string) func(torture.Direction, []byte) bool {
+	t.Helper()
+	port := func(address string) []byte {
+		_, port, err := net.SplitHostPort(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Appendf(nil, "$%d\r\n%s\r\n", len(port), port)
+	}
+	from, to := port(master), port(proxy)
+	if len(from) != len(to) {
+		t.Fatalf("%s is not as long as %s", proxy, master)
+	}
+	return func(_ torture.Direction, piece []byte) bool {
+		copy(piece, bytes.ReplaceAll(piece, from, to))
+		return true
+	}
 }
 
 // everyByte tries every N, or as many as this way of testing has time for.
@@ -94,6 +142,9 @@ func (c *cutting) everyByte(t *testing.T) {
 		all, chunks := c.cutter.Passed(way)
 		t.Logf("%d bytes go %s in %d pieces", all, way, len(chunks))
 		for _, n := range where(t, all, chunks) {
+			if !torture.Mine(t, n) {
+				continue
+			}
 			tried++
 			if c.once(t, fmt.Sprintf("%d-%d", way, n), way, n) {
 				lost++

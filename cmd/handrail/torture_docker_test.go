@@ -132,7 +132,7 @@ func TestADockerEngineThatIsStartedAgain(t *testing.T) {
 	s.write("engine-restart.yaml", engineRestartPlaybook)
 	s.write("here.yaml", fmt.Sprintf("targets:\n  engine: {docker: {host: %q}}\n", e.host))
 	restarts, asked := 0, 0
-	for i := range torture.Times(t, 1, 3, 100) {
+	for i := range torture.Turns(t, 1, 3, 100) {
 		for _, moment := range []string{"term", "begun"} {
 			name = fmt.Sprintf("handrail-engine-%d-%s-%d", os.Getpid(), moment, i)
 			asked += s.engineDies(e, name, moment)

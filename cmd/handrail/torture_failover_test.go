@@ -31,13 +31,14 @@ type failing struct {
 // failovers tries a death at any moment of a run, and the loss of what the other had not heard of, in turn.
 func failovers(t *testing.T, open func(t *testing.T) *failing) {
 	t.Helper()
-	times, asked, lost := torture.Times(t, 1, 2, 200), 0, 0
+	times, asked, lost := 0, 0, 0
 	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 66))
-	for i := range times {
+	for i := range torture.Turns(t, 1, 2, 200) {
+		times++
 		// A subtest each, so that its servers end with it.
 		if !t.Run(strconv.Itoa(i), func(t *testing.T) {
 			f := open(t)
-			if (times+i)%2 == 0 {
+			if i%2 == 1 {
 				f.dies(r, "d", func() { f.kill("d-0") }, f.taken)
 			} else {
 				f.loses("l", i/2%effects)

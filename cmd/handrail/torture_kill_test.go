@@ -150,7 +150,7 @@ func TestKilledAtRandomFromOutside(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)
 	s.write("kill.yaml", killPlaybook)
-	want := torture.Times(t, 20, 500, 10_000)
+	want := torture.Share(t, 20, 500, 10_000)
 	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 2))
 	kills, runs := 0, 0
 	for ; kills < want && !t.Failed(); runs++ {
@@ -177,10 +177,10 @@ func TestSoak(t *testing.T) {
 func TestAnEngineThatSleepsIsNotPassedBy(t *testing.T) {
 	s := newStand(t)
 	s.write("kill.yaml", killPlaybook)
-	times := torture.Times(t, 5, 100, 1000)
-	r := rand.New(rand.NewPCG(5, 5))
-	slept := 0
-	for i := range times {
+	r := torture.Rand(t, 5)
+	times, slept := 0, 0
+	for i := range torture.Turns(t, 5, 100, 1000) {
+		times++
 		key := "p" + strconv.Itoa(i)
 		state := filepath.Join(s.dir, "state-"+key)
 		c := s.command(state, "run", "./kill.yaml", "--env", "./here.yaml", "--yes", "-i", "key="+key)

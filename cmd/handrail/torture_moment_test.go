@@ -70,8 +70,9 @@ func TestKilledWhileACommitOrADefinitionIsUnderWay(t *testing.T) {
 			m.where["address"] = way.Addr
 			own.write("here.yaml", fmt.Sprintf("targets:\n  db: {%s: %s}\n", m.typ, flow(t, m.where)))
 			m.where["address"] = direct
-			kills := torture.Times(t, 2, 100, 1000)
-			for i := range kills {
+			kills := 0
+			for i := range torture.Turns(t, 2, 100, 1000) {
+				kills++
 				own.killedAtMoment(way, m, fmt.Sprintf("d%d", i), i%2 == 0)
 			}
 			torture.Figure(t, 5, "%d kills, 0 lost, 0 twice", kills)
@@ -124,8 +125,9 @@ steps:
   - id: command
     exec: {argv: [sh, -c, "echo >> $1.begun; until [ -e $1.go ]; do sleep 0.02; done; echo $1 >> ledger.txt", sh, "${{ inputs.key }}"]}
 `)
-	kills := torture.Times(t, 2, 100, 1000)
-	for i := range kills {
+	kills := 0
+	for i := range torture.Turns(t, 2, 100, 1000) {
+		kills++
 		key := fmt.Sprintf("c%d", i)
 		state := filepath.Join(s.dir, "state-"+key)
 		c := s.command(state, "run", "./child.yaml", "--env", "./here.yaml", "--yes", "-i", "key="+key)

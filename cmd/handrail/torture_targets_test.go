@@ -208,8 +208,9 @@ func TestATargetThatDiesLosesAndRepeatsNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m, kill, restart, _ := open(t)
 			r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 6))
-			times := torture.Times(t, 1, 1, 100)
-			for i := range times {
+			times := 0
+			for i := range torture.Turns(t, 1, 1, 100) {
+				times++
 				m.dies(r, fmt.Sprintf("d%d", i), kill, restart)
 			}
 			torture.Figure(t, 6, "%d deaths in the middle of a run, a person was asked of %d steps, 0 lost, 0 twice", times, m.asked)
@@ -250,9 +251,10 @@ func TestATargetThatIsPutBackToYesterday(t *testing.T) {
 // yesterdays puts the target back over and over. Each time the copy is of a moment at which the run had had another
 // part of its effects.
 func (m *mortal) yesterdays(yesterday func() (putBack func())) {
-	times := torture.Times(m.t, 2, effects, 100)
-	for i := range times {
-		key, first := fmt.Sprintf("y%d", i), (i+times-1)%effects
+	times, all := 0, torture.Times(m.t, 2, effects, 100)
+	for i := range torture.Turns(m.t, 2, effects, 100) {
+		times++
+		key, first := fmt.Sprintf("y%d", i), (i+all-1)%effects
 		m.inHalves(key, first, yesterday)()
 		m.forgets(key, from(first)...)
 	}

@@ -240,7 +240,7 @@ func TestTheDiskFailsAtEveryOperation(t *testing.T) {
 // A power failure at every operation of the disk, of which any part may survive.
 func TestThePowerFailsAtEveryOperation(t *testing.T) {
 	tried := 0
-	for round := range torture.Times(t, 3, 20, 1000) {
+	for round := range torture.Turns(t, 3, 20, 1000) {
 		for at := 1; ; at++ {
 			l := newLife(t, uint64(round))
 			r := rand.New(rand.NewPCG(uint64(round), uint64(at)))
@@ -265,9 +265,10 @@ func TestThePowerFailsAtEveryOperation(t *testing.T) {
 
 // The clock is set ten years forth or back, again and again, also while the power fails.
 func TestTheClockJumps(t *testing.T) {
-	rounds := torture.Times(t, 200, 2000, 20_000)
-	for seed := range uint64(rounds) {
-		l := newLife(t, seed)
+	rounds := 0
+	for seed := range torture.Turns(t, 200, 2000, 20_000) {
+		rounds++
+		l := newLife(t, uint64(seed))
 		l.clock.jump = true
 		n, at := 0, l.clock.IntN(150)
 		l.disk.fail = func(string) error {

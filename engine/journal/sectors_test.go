@@ -73,13 +73,13 @@ func diskWith(d *memDisk, journal []byte) *memDisk {
 // A power failure may lose any sectors that were not synced, in any order. Whatever is left, the journal
 // opens, holds all that was acknowledged and nothing that was not written, and goes on.
 func TestSectorsLostAndReordered(t *testing.T) {
-	states := torture.Times(t, 20_000, 100_000, 5_000_000)
-	repaired := 0
-	for seed := range states / 20 {
+	states, repaired := 0, 0
+	for seed := range torture.Turns(t, 20_000/20, 100_000/20, 5_000_000/20) {
 		r := rand.New(rand.NewPCG(uint64(seed), 3))
 		d := newMemDisk()
 		w := writeAtRandom(t, r, d)
 		for range 20 {
+			states++
 			left := w.loseSectors(r)
 			s := StoreOn(diskWith(d, left))
 			j, err := s.Open(testRun, tester)
@@ -111,8 +111,9 @@ func TestSectorsLostAndReordered(t *testing.T) {
 // A hole in what was on the medium when something behind it was written is damage, never a torn end: to
 // cut it off would lose an effect.
 func TestAHoleInWhatWasAcknowledgedIsRefused(t *testing.T) {
-	holes := torture.Times(t, 2_000, 10_000, 100_000)
-	for seed := range holes {
+	holes := 0
+	for seed := range torture.Turns(t, 2_000, 10_000, 100_000) {
+		holes++
 		r := rand.New(rand.NewPCG(uint64(seed), 4))
 		d := newMemDisk()
 		w := writeAtRandom(t, r, d)

@@ -13,6 +13,7 @@ import (
 	"github.com/docker/docker/api/types/volume"
 
 	"github.com/handrail-dev/handrail/engine"
+	"github.com/handrail-dev/handrail/internal/torture"
 	"github.com/handrail-dev/handrail/steps/internal/host"
 	"github.com/handrail-dev/handrail/steps/steptest/servers"
 )
@@ -248,5 +249,35 @@ func TestComposeRestartThatHappenedIsNotDoneAgain(t *testing.T) {
 	}
 	if a, b := w.events(web.ID, "restart", since), w.events(db.ID, "restart", since); a != 1 || b != 1 {
 		t.Errorf("restarted %d and %d times", a, b)
+	}
+}
+
+// TestComposeRestartWhoseEngineStaysAwayIsInDoubt: the command has failed, and nobody can be asked what it did before. The next attempt goes
+// by what was seen before this one, and restarts nothing twice.
+func TestComposeRestartWhoseEngineStaysAwayIsInDoubt(t *testing.T) {
+	w := newWorld(t)
+	file := w.composeFile("services: {web: {image: " + servers.Image + ", command: [sh, -c, \"trap '' TERM; while true; do sleep 1; done\"]}}\n")
+	w.compose("up", file, nil).prepared().ok()
+	web := w.project()["web"]
+	way := torture.NewCutter(t, torture.DockerHost(engine.Text(servers.Docker(t)["host"])))
+	behind := w.at(engine.Record{"host": "tcp://" + way.Addr})
+	since := w.engineTime()
+	s := behind.compose("restart", file, engine.Record{"grace": 3 * time.Second}).prepared()
+	ended := make(chan engine.Outcome, 1)
+	go func() { ended <- s.execute() }()
+	w.eventually("the engine is at it", func() bool { return w.events(web.ID, "kill", since) > 0 })
+	way.Away()
+	if o := <-ended; !o.InDoubt || o.Effect != engine.EffectUnknown || o.Err == "" {
+		t.Errorf("nobody can be asked, and it is told %+v", o)
+	}
+	w.eventually("the engine has done it", func() bool { return w.events(web.ID, "restart", since) == 1 })
+	way.Heal()
+	again := behind.compose("restart", file, engine.Record{"grace": 3 * time.Second})
+	again.env.Call.Seen, again.env.Call.Attempt, again.env.Again = s.env.Call.Seen, 2, true
+	if r := again.ok(); len(r["changed"].(engine.List)) != 1 {
+		t.Errorf("result %v", r)
+	}
+	if n := w.events(web.ID, "restart", since); n != 1 {
+		t.Errorf("it was restarted %d times", n)
 	}
 }
