@@ -134,9 +134,10 @@ func PrivateMySQL(t testing.TB, args ...string) *MySQLServer {
 }
 
 // mysqlArgv starts the daemon as the test's own user; --init-file makes the account at each start.
+// mysqlArgv has a folder of its own for temporary tables: when a server starts, it removes those of all others in its own.
 func mysqlArgv(daemon, dir string, port int) []string {
 	argv := []string{daemon, "--no-defaults", "--datadir=" + filepath.Join(dir, "data"),
-		"--socket=" + filepath.Join(dir, "sock"), "--pid-file=" + filepath.Join(dir, "pid"),
+		"--socket=" + filepath.Join(dir, "sock"), "--pid-file=" + filepath.Join(dir, "pid"), "--tmpdir=" + dir,
 		"--port=" + strconv.Itoa(port), "--bind-address=127.0.0.1", "--skip-name-resolve",
 		"--innodb-buffer-pool-size=32M", "--innodb-log-file-size=8M", "--character-set-server=utf8mb4",
 		"--init-file=" + filepath.Join(dir, "init.sql")}
