@@ -34,7 +34,7 @@ func FuzzLoad(f *testing.F) {
 				if d.Message == "" || d.Pos.Line > lines || d.Pos.Line > 0 && d.Pos.Column < 1 || d.Width < 0 {
 					t.Fatalf("%+v", d)
 				}
-				if strings.Contains(d.Render(), "%!") {
+				if strings.Contains(d.Render(), "%!") && !strings.Contains(string(text), "%!") { // it shows the line
 					t.Fatal(d.Render())
 				}
 			}
