@@ -111,6 +111,7 @@ type bench struct {
 
 func (b *bench) check(t *testing.T) {
 	t.Run("parameters", b.checkParameters)
+	t.Run("judged without a look", b.checkPure)
 	t.Run("preview changes nothing", b.checkPreview)
 	if _, ok := b.decode(t).(steps.Checker); ok {
 		t.Run("a check changes nothing", b.checkCheck)

@@ -29,6 +29,8 @@ func TestEveryBreachOfTheContractIsFoundOut(t *testing.T) {
 		"bad default":      "default \"soon\"",
 		"changing":         "Define does not always give the same",
 		"hidden prepare":   "Prepares is not declared",
+		"judges by files":  "are judged by what is on the machine",
+		"decodes by files": "are judged by what is on the machine",
 		"takes anything":   "is not refused with its place",
 		"takes bad":        `wanted a problem at "n"`,
 		"preview writes":   "AFTER a preview the target is not as it was",
@@ -77,6 +79,7 @@ type stand struct {
 type params struct {
 	N      int64          `param:"n" doc:"How many." need:"yes"`
 	Secret *engine.Secret `param:"secret" doc:"A secret."`
+	Note   string         `param:"note" doc:"A note."`
 }
 
 func TestShelf(t *testing.T) {
@@ -126,8 +129,15 @@ func (k *shelf) Define() engine.Kind {
 		first.Example = ""
 	case "bad example":
 		first.Example = "{id: a, shelf: {put: 1, n: 3, m: 4}}"
+	case "judges by files":
+		first.Judge = engine.ByParams(func(r engine.Record) (j engine.Judgement) {
+			if _, err := os.Stat(engine.Text(r["note"])); err == nil {
+				j.Remarks = []engine.Remark{{Message: "the note is there"}}
+			}
+			return j
+		})
 	case "bad default":
-		first.Params.Fields[2].Default = "soon"
+		first.Params.Fields[3].Default = "soon"
 	case "changing":
 		def.Doc += fmt.Sprint(k.defined)
 	}
@@ -144,6 +154,9 @@ func (k *shelf) Decode(operation string, r engine.Record) (steps.Operation, erro
 			return act{k, operation, p}, nil
 		}
 		return nil, err
+	}
+	if _, err := os.ReadFile(p.Note); err == nil && k.fault == "decodes by files" {
+		return nil, engine.Problem{Path: "note", Message: "there is a file of that name"}
 	}
 	if p.N < 0 && k.fault != "takes bad" {
 		return nil, engine.Problem{Path: "n", Message: "must not be negative"}
