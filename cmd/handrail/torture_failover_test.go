@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"database/sql"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -98,31 +101,33 @@ func TestPostgresThatFailsOver(t *testing.T) {
 // TestRedisThatFailsOverBehindSentinels: the sentinels elect the replica.
 func TestRedisThatFailsOverBehindSentinels(t *testing.T) {
 	t.Parallel()
-	failovers(t, func(t *testing.T) *failing {
-		s := servers.RedisWatched(t, 1, "--appendonly", "yes")
-		var sentinels []string
-		for _, n := range s.Sentinels {
-			sentinels = append(sentinels, n.Addr)
-		}
-		c := redis.NewFailoverClient(&redis.FailoverOptions{MasterName: "mymaster", SentinelAddrs: sentinels})
-		t.Cleanup(func() { _ = c.Close() })
-		m := newMortalRedis(t, "sentinel", s.Settings(), pushed(t, c))
-		replica, away := s.Replicas[0], false
-		follows(t, s.Master, replica)
-		return &failing{mortal: m, shared: always,
-			kill: func(string) { s.Master.Kill() },
-			cutOff: func(string) {
-				follows(t, s.Master, replica)
-				replica.Kill()
-				away = true
-			},
-			taken: func() {
-				if away {
-					replica.Restart()
-				}
-				elected(t, s, replica)
-			}}
-	})
+	failovers(t, watchedMaster)
+}
+
+func watchedMaster(t *testing.T) *failing {
+	s := servers.RedisWatched(t, 1, "--appendonly", "yes")
+	var sentinels []string
+	for _, n := range s.Sentinels {
+		sentinels = append(sentinels, n.Addr)
+	}
+	c := redis.NewFailoverClient(&redis.FailoverOptions{MasterName: "mymaster", SentinelAddrs: sentinels})
+	t.Cleanup(func() { _ = c.Close() })
+	m := newMortalRedis(t, "sentinel", s.Settings(), pushed(t, c))
+	replica, away := s.Replicas[0], false
+	follows(t, s.Master, replica)
+	return &failing{mortal: m, shared: always,
+		kill: func(string) { s.Master.Kill() },
+		cutOff: func(string) {
+			follows(t, s.Master, replica)
+			replica.Kill()
+			away = true
+		},
+		taken: func() {
+			if away {
+				replica.Restart()
+			}
+			elected(t, s, replica)
+		}}
 }
 
 // elected returns when a replica is the master for all sentinels.
@@ -142,54 +147,98 @@ func elected(t *testing.T, s *servers.RedisSentinels, replica *servers.RedisServ
 // TestRedisClusterThatFailsOver: the replica of one master takes its slots.
 func TestRedisClusterThatFailsOver(t *testing.T) {
 	t.Parallel()
+	failovers(t, clusteredMaster)
+}
+
+func clusteredMaster(t *testing.T) *failing {
 	const masters = 3
-	failovers(t, func(t *testing.T) *failing {
-		s := servers.RedisClusterOf(t, masters, 1, "--appendonly", "yes", "--cluster-replica-validity-factor", "0")
-		c := s.Client()
-		m := newMortalRedis(t, "cluster", s.Settings(), func(effect string) int {
-			return pushed(t, s.Client())(effect) // one of its own, that looks for itself who has the slots now
-		})
-		of := func(effect string) int {
-			slot, err := c.ClusterKeySlot(t.Context(), effect).Result()
-			if err != nil {
-				t.Fatal(err)
-			}
-			for i := range masters {
-				if int(slot) < (i+1)*16384/masters {
-					return i
-				}
-			}
-			return masters
+	s := servers.RedisClusterOf(t, masters, 1, "--appendonly", "yes", "--cluster-replica-validity-factor", "0")
+	c := s.Client()
+	m := newMortalRedis(t, "cluster", s.Settings(), func(effect string) int {
+		return pushed(t, s.Client())(effect) // one of its own, that looks for itself who has the slots now
+	})
+	of := func(effect string) int {
+		slot, err := c.ClusterKeySlot(t.Context(), effect).Result()
+		if err != nil {
+			t.Fatal(err)
 		}
 		for i := range masters {
-			follows(t, s.Nodes[i], s.Nodes[masters+i])
+			if int(slot) < (i+1)*16384/masters {
+				return i
+			}
 		}
-		dead, away := 0, false
-		return &failing{mortal: m, shared: func(effect, with string) bool { return of(effect) == of(with) },
-			kill: func(effect string) {
-				dead = of(effect)
-				s.Nodes[dead].Kill()
-			},
-			cutOff: func(effect string) {
-				follows(t, s.Nodes[of(effect)], s.Nodes[masters+of(effect)])
-				s.Nodes[masters+of(effect)].Kill()
-				away = true
-			},
-			taken: func() {
-				if away {
-					s.Nodes[masters+dead].Restart()
-				}
-				s.Until("every node that lives knows that the replica has the slots", func() bool {
-					for i, n := range s.Nodes {
-						nodes, err := n.Client().ClusterNodes(t.Context()).Result()
-						if i != dead && (err != nil || !hasSlots(nodes, s.Nodes[masters+dead].Addr)) {
-							return false
-						}
+		return masters
+	}
+	for i := range masters {
+		follows(t, s.Nodes[i], s.Nodes[masters+i])
+	}
+	dead, away := 0, false
+	return &failing{mortal: m, shared: func(effect, with string) bool { return of(effect) == of(with) },
+		kill: func(effect string) {
+			dead = of(effect)
+			s.Nodes[dead].Kill()
+		},
+		cutOff: func(effect string) {
+			follows(t, s.Nodes[of(effect)], s.Nodes[masters+of(effect)])
+			s.Nodes[masters+of(effect)].Kill()
+			away = true
+		},
+		taken: func() {
+			if away {
+				s.Nodes[masters+dead].Restart()
+			}
+			s.Until("every node that lives knows that the replica has the slots", func() bool {
+				for i, n := range s.Nodes {
+					nodes, err := n.Client().ClusterNodes(t.Context()).Result()
+					if i != dead && (err != nil || !hasSlots(nodes, s.Nodes[masters+dead].Addr)) {
+						return false
 					}
-					return s.Whole()
-				})
-			}}
-	})
+				}
+				return s.Whole()
+			})
+		}}
+}
+
+// TestAFailoverUnderALiveRunIsNoticed: the replica that takes over has not heard of what the run has done, which waits meanwhile and
+// knows nothing of that. The next effect is not written there, and the resume says which steps are gone. So it is when a process before this
+// one has done them.
+func TestAFailoverUnderALiveRunIsNoticed(t *testing.T) {
+	t.Parallel()
+	for name, open := range map[string]func(*testing.T) *failing{"sentinels": watchedMaster, "cluster": clusteredMaster} {
+		for _, resumed := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, resumed %t", name, resumed), func(t *testing.T) {
+				t.Parallel()
+				open(t).failsOverAlive(resumed)
+			})
+		}
+	}
+}
+
+func (f *failing) failsOverAlive(resumed bool) {
+	f.t.Helper()
+	const key, first = "{w}", 2
+	f.playbook("waits", strings.Replace(f.halves(first), "exec: {argv: [cat, copied]}",
+		`wait: {until: [{file: {stat: copied}, expect: exists}], every: 20ms}`, 1))
+	f.cutOff(key + "-0")
+	done := f.inBackground("run", "--yes", "waits", "-i", "key="+key)
+	eventually(f.t, "the run waits", func() bool { return f.count(key+"-1") == 1 })
+	if resumed {
+		f.signals <- os.Interrupt
+		(<-done).is(5)
+		done = f.inBackground("resume", f.last())
+		eventually(f.t, "the targets have been asked", func() bool {
+			b, err := os.ReadFile(filepath.Join(f.state(), "runs", f.last(), "journal.jsonl"))
+			return err == nil && bytes.Contains(b, []byte(`"memory_checked"`))
+		})
+	}
+	f.kill(key + "-0")
+	f.taken()
+	f.write("copied", "")
+	(<-done).is(1, "step e2", "the failover has lost it; nothing was sent")
+	if n := f.count(key + "-2"); n != 0 {
+		f.t.Errorf("the next effect is there %d times", n)
+	}
+	f.forgets(key, 0, 1)
 }
 
 // pushed counts the elements of a list.
@@ -225,12 +274,16 @@ func isMaster(t *testing.T, s *servers.RedisServer) bool {
 // follows returns when a replica has all that its master has.
 func follows(t *testing.T, master, replica *servers.RedisServer) {
 	t.Helper()
-	offset := func(s *servers.RedisServer, field string) string {
-		_, rest, _ := strings.Cut(s.Client().Info(t.Context(), "replication").Val(), field+":")
+	info := func(s *servers.RedisServer, section, field string) string {
+		_, rest, _ := strings.Cut(s.Client().Info(t.Context(), section).Val(), field+":")
 		n, _, _ := strings.Cut(rest, "\r\n")
 		return n
 	}
 	eventually(t, "the replica has what its master has", func() bool {
-		return offset(replica, "slave_repl_offset") == offset(master, "master_repl_offset")
+		return info(replica, "replication", "slave_repl_offset") == info(master, "replication", "master_repl_offset")
+	})
+	// What it got as a whole at first is in its file when that has been written anew; killed before, it comes back empty.
+	eventually(t, "the replica has it on its disk", func() bool {
+		return info(replica, "persistence", "aof_rewrite_in_progress") == "0" && info(replica, "persistence", "aof_rewrite_scheduled") == "0"
 	})
 }

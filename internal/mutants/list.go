@@ -102,6 +102,12 @@ var mutants = []mutant{
 		"_ = unix.Flock(int(fd), unix.LOCK_UN)", "_ = fd", "./engine/journal", "AlthoughAChild"},
 	{"a lock that another start has for a moment is held", "steps/internal/host/lease.go",
 		"if still, err := heldOn(l.path);", "if still, err := held(l.path);", "./steps/internal/host", "AnotherStart"},
+	{"a new master is not asked for what was done on the one before", "steps/redis/last.go",
+		`if state != "done" && state != "begun" {`, "if false {", "./cmd/handrail", "FailoverUnderALive"},
+	{"a resume does not note which marker its target had last", "steps/redis/marker.go",
+		`if last != "" {`, "if false {", "./cmd/handrail", "FailoverUnderALive"},
+	{"a resume does not note which markers a cluster had", "steps/redis/marker.go",
+		"c.did(at.node, marker)", "_ = marker", "./cmd/handrail", "FailoverUnderALive"},
 	{"the end of the patience is not seen by the clock", "steps/redis/route.go",
 		"ctx.Err() != nil || limited && !time.Now().Before(deadline)", "ctx.Err() != nil || limited && false && !time.Now().Before(deadline)", "./steps/redis", "MomentAhead"},
 	// SQL.

@@ -102,7 +102,8 @@ type Conn struct {
 
 	mu    sync.Mutex
 	nodes map[string]*node // by the address at which they are reached
-	kept  []*lockbook      // of runs that have locks here
+	last  memory
+	kept  []*lockbook // of runs that have locks here
 }
 
 // line is how the servers of a target are spoken to, whichever they are.
@@ -355,6 +356,9 @@ func connOf(ctx context.Context, env *steps.Env) (*Conn, error) {
 	conn, ok := c.(*Conn)
 	if !ok {
 		return nil, fmt.Errorf("target %s is not a redis target", env.Target.Name)
+	}
+	if env.Call.Wipes {
+		conn.wiped()
 	}
 	return conn, nil
 }

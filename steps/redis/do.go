@@ -128,7 +128,7 @@ func (o *do) Execute(ctx context.Context, env *steps.Env) engine.Outcome {
 			return failure(err)
 		}
 		return each(ctx, env, nodes, func(ctx context.Context, env *steps.Env, n placed) engine.Outcome {
-			out, err := o.send(ctx, env, try{node: n.node})
+			out, err := o.send(ctx, env, c, try{node: n.node})
 			if err != nil {
 				out = failure(err)
 			}
@@ -137,7 +137,7 @@ func (o *do) Execute(ctx context.Context, env *steps.Env) engine.Outcome {
 	}
 	var out engine.Outcome
 	err = c.follow(ctx, slot, c.patience(), func(at try) (err error) {
-		out, err = o.send(ctx, env, at)
+		out, err = o.send(ctx, env, c, at)
 		return err
 	})
 	if err != nil {
@@ -147,9 +147,9 @@ func (o *do) Execute(ctx context.Context, env *steps.Env) engine.Outcome {
 }
 
 // send sends the command to one node. The error is one that left nothing behind.
-func (o *do) send(ctx context.Context, env *steps.Env, at try) (engine.Outcome, error) {
+func (o *do) send(ctx context.Context, env *steps.Env, c *Conn, at try) (engine.Outcome, error) {
 	if o.command.class != read {
-		return o.write(ctx, env, at)
+		return o.write(ctx, env, c, at)
 	}
 	v, err := at.askAt(ctx, show(o.words[:1]), wired(o.words)...)
 	if err != nil {
@@ -190,7 +190,7 @@ func concealed(out engine.Outcome, secrets []string) engine.Outcome {
 }
 
 // write sends a command that changes something, at most once.
-func (o *do) write(ctx context.Context, env *steps.Env, at try) (engine.Outcome, error) {
+func (o *do) write(ctx context.Context, env *steps.Env, c *Conn, at try) (engine.Outcome, error) {
 	doing := o.command.spoken()
 	if env.Access != steps.Full {
 		// The connection refuses it, too; this saves the questions before it.
@@ -203,6 +203,9 @@ func (o *do) write(ctx context.Context, env *steps.Env, at try) (engine.Outcome,
 	defer conn.release()
 	if !o.command.admin {
 		if err := at.writable(ctx); err != nil {
+			return engine.Outcome{}, err
+		}
+		if err := c.nothingLost(ctx, at.node); err != nil {
 			return engine.Outcome{}, err
 		}
 	}

@@ -191,8 +191,12 @@ func (*Kind) Remembers(ctx context.Context, conn io.Closer, calls []engine.Call)
 		const batch = 500
 		for start := 0; start < len(tokens); start += batch {
 			some := tokens[start:min(start+batch, len(tokens))]
-			if err := at.remembers(ctx, some, out); err != nil {
+			last, err := at.remembers(ctx, some, out)
+			if err != nil {
 				return err
+			}
+			if last != "" {
+				c.did(at.node, last)
 			}
 		}
 		return nil
@@ -207,17 +211,27 @@ func (c *Conn) remembers(ctx context.Context, calls []engine.Call, out map[strin
 			out[call.Token] = false // the step was carried out when the target was no cluster
 			continue
 		}
-		state, err := c.read(ctx, seen.slot, "look for markers", "HGET", markerKey(slotTag(seen.slot), call.Token), "state")
+		marker := markerKey(slotTag(seen.slot), call.Token)
+		err := c.follow(ctx, seen.slot, c.patience(), func(at try) error {
+			state, err := at.askAt(ctx, "look for markers", "HGET", marker, "state")
+			if err != nil {
+				return err
+			}
+			if out[call.Token] = state == "done" || state == "begun"; out[call.Token] {
+				c.did(at.node, marker)
+			}
+			return nil
+		})
 		if err != nil {
 			return err
 		}
-		out[call.Token] = state == "done" || state == "begun"
 	}
 	return nil
 }
 
-// remembers looks each token up: its key by the plain tag is the marker itself, or a text that names it.
-func (n *node) remembers(ctx context.Context, tokens []string, out map[string]bool) error {
+// remembers looks each token up: its key by the plain tag is the marker itself, or a text that names it. last is
+// the last marker that is there.
+func (n *node) remembers(ctx context.Context, tokens []string, out map[string]bool) (last string, err error) {
 	const doing = "look for markers"
 	types := make([][]any, len(tokens))
 	for i, t := range tokens {
@@ -225,7 +239,7 @@ func (n *node) remembers(ctx context.Context, tokens []string, out map[string]bo
 	}
 	kinds, errs, err := n.askAll(ctx, doing, types)
 	if err := errors.Join(append(errs, err)...); err != nil {
-		return err
+		return "", err
 	}
 	at := make([]string, len(tokens))
 	for i, t := range tokens {
@@ -236,7 +250,7 @@ func (n *node) remembers(ctx context.Context, tokens []string, out map[string]bo
 		case "string":
 			v, err := n.ask(ctx, doing, "GET", markerKey(plainTag, t))
 			if err != nil {
-				return err
+				return "", err
 			}
 			at[i] = raw(v)
 		}
@@ -247,9 +261,11 @@ func (n *node) remembers(ctx context.Context, tokens []string, out map[string]bo
 		}
 		state, err := n.ask(ctx, doing, "HGET", at[i], "state")
 		if err != nil {
-			return err
+			return "", err
 		}
-		out[t] = state == "done" || state == "begun"
+		if out[t] = state == "done" || state == "begun"; out[t] {
+			last = at[i]
+		}
 	}
-	return nil
+	return last, nil
 }

@@ -153,6 +153,9 @@ func (a *onceOnly) executeAt(ctx context.Context, env *steps.Env, c *Conn, at tr
 	if err := at.writable(ctx); err != nil {
 		return engine.Outcome{}, err
 	}
+	if err := c.nothingLost(ctx, at.node); err != nil {
+		return engine.Outcome{}, err
+	}
 	if env.Call.Class == engine.ClassUnrepeatable {
 		if err := noteSender(ctx, env, conn); err != nil {
 			return engine.Outcome{}, err
@@ -175,6 +178,7 @@ func (a *onceOnly) executeAt(ctx context.Context, env *steps.Env, c *Conn, at tr
 	sender := newSender()
 	m, err := p.run(ctx, conn, sender, distrust != "")
 	if err == nil {
+		c.noted(at.node, p, m)
 		return a.outcome(at.node, p, m, distrust), nil
 	}
 	var f *fault
@@ -226,6 +230,7 @@ func (a *onceOnly) afterError(ctx context.Context, env *steps.Env, c *Conn, p pr
 		return engine.Outcome{Err: err.Error(), InDoubt: true, Effect: engine.EffectUnknown, Evidence: []string{
 			fmt.Sprintf("the %s was sent to %s, and no answer came", a.what, sentTo(err)), "there is no marker " + p.marker + " on " + at.address, distrust}}
 	}
+	c.noted(at, p, m)
 	return a.outcome(at, p, m, "")
 }
 

@@ -156,7 +156,7 @@ func (s *sweep) Execute(ctx context.Context, env *steps.Env) engine.Outcome {
 	total := &sum{action: s.action}
 	return c.steadily(ctx, s.nodes, "sweep", func(nodes []placed, shapes map[string]string) engine.Outcome {
 		on := func(ctx context.Context, env *steps.Env, n placed) engine.Outcome {
-			return s.on(ctx, env, n.node, shapes[n.address])
+			return s.on(ctx, env, c, n.node, shapes[n.address])
 		}
 		if several(engine.Record{"nodes": s.nodes}) {
 			return total.add(each(ctx, env, nodes, on))
@@ -167,8 +167,11 @@ func (s *sweep) Execute(ctx context.Context, env *steps.Env) engine.Outcome {
 
 // on sweeps one node. A node that an attempt that was cut off had done with, and that has had the same slots
 // since, is left as it is.
-func (s *sweep) on(ctx context.Context, env *steps.Env, n *node, shape string) engine.Outcome {
+func (s *sweep) on(ctx context.Context, env *steps.Env, c *Conn, n *node, shape string) engine.Outcome {
 	if err := n.writable(ctx); err != nil {
+		return failure(err)
+	}
+	if err := c.nothingLost(ctx, n); err != nil {
 		return failure(err)
 	}
 	at := sweeping{cursor: "0", noted: env.Now(), shape: shape}

@@ -1,0 +1,79 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// memory is the marker that each node has said last to be done, by its address. Replicas follow their master at a distance, so a failover
+// may lose what was done; and they follow in order, so who has the last marker has all that were before it.
+type memory map[string]string
+
+// did notes a marker that a node has. AFTER a failover, nothing is built on a node that does not have it.
+func (c *Conn) did(n *node, marker string) {
+	if c.form == single {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.last == nil {
+		c.last = memory{}
+	}
+	c.last[n.address] = marker
+}
+
+// noted is did of what a marker's script has answered.
+func (c *Conn) noted(n *node, p protocol, m mark) {
+	if m.verdict == "done" || m.verdict == "begun" {
+		c.did(n, p.marker)
+	}
+}
+
+// wiped: whoever erases markers on purpose is not told that they are gone.
+func (c *Conn) wiped() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last = nil
+}
+
+// others are the nodes that n may have taken over from. In a cluster a node that has been written to is a master already, and takes over
+// from nobody.
+func (c *Conn) others(n *node) memory {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, known := c.last[n.address]
+	if c.form == clustered && known {
+		return nil
+	}
+	out := maps.Clone(c.last)
+	delete(out, n.address)
+	return out
+}
+
+// nothingLost is asked BEFORE a write: a node that has taken over from one on which this process has seen something done must have
+// that. The error says that it was lost, and nothing was sent; when the run is resumed, its targets are asked for all that it has done.
+func (c *Conn) nothingLost(ctx context.Context, at *node) error {
+	others := c.others(at)
+	for _, before := range slices.Sorted(maps.Keys(others)) {
+		marker := others[before]
+		state, err := at.ask(ctx, "look for the last marker", "HGET", marker, "state")
+		var f *fault
+		if errors.As(err, &f) && (f.code == "MOVED" || f.code == "ASK") {
+			continue // the slot is still where it was
+		}
+		if err != nil {
+			return err
+		}
+		if state != "done" && state != "begun" {
+			return fmt.Errorf("redis %s: has taken over from %s and does not have what was done there last (%s): the failover has lost it; nothing was sent; resume tells which steps are gone",
+				at.address, before, marker)
+		}
+		c.mu.Lock()
+		delete(c.last, before)
+		c.mu.Unlock()
+	}
+	return nil
+}
