@@ -103,7 +103,7 @@ var mutants = []mutant{
 	{"a lock that another start has for a moment is held", "steps/internal/host/lease.go",
 		"if still, err := heldOn(l.path);", "if still, err := held(l.path);", "./steps/internal/host", "AnotherStart"},
 	{"a new master is not asked for what was done on the one before", "steps/redis/last.go",
-		`if state != "done" && state != "begun" {`, "if false {", "./cmd/handrail", "FailoverUnderALive"},
+		`if state != "done" && state != "begun" {`, "if state == nil && false {", "./cmd/handrail", "FailoverUnderALive"},
 	{"a resume does not note which marker its target had last", "steps/redis/marker.go",
 		`if last != "" {`, "if false {", "./cmd/handrail", "FailoverUnderALive"},
 	{"a resume does not note which markers a cluster had", "steps/redis/marker.go",
