@@ -207,7 +207,6 @@ func TestAFailoverUnderALiveRunIsNoticed(t *testing.T) {
 	for name, open := range map[string]func(*testing.T) *failing{"sentinels": watchedMaster, "cluster": clusteredMaster} {
 		for _, resumed := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, resumed %t", name, resumed), func(t *testing.T) {
-				t.Parallel()
 				open(t).failsOverAlive(resumed)
 			})
 		}
