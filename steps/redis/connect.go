@@ -102,8 +102,8 @@ type Conn struct {
 
 	mu    sync.Mutex
 	nodes map[string]*node // by the address at which they are reached
-	last  memory
-	kept  []*lockbook // of runs that have locks here
+	last  memory           // what was done there
+	kept  []*lockbook      // of runs that have locks here
 }
 
 // line is how the servers of a target are spoken to, whichever they are.

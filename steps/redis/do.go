@@ -202,10 +202,7 @@ func (o *do) write(ctx context.Context, env *steps.Env, c *Conn, at try) (engine
 	}
 	defer conn.release()
 	if !o.command.admin {
-		if err := at.writable(ctx); err != nil {
-			return engine.Outcome{}, err
-		}
-		if err := c.nothingLost(ctx, at.node); err != nil {
+		if err := c.admits(ctx, at.node); err != nil {
 			return engine.Outcome{}, err
 		}
 	}

@@ -53,7 +53,15 @@ func (c *Conn) others(n *node) memory {
 	return out
 }
 
-// nothingLost is asked BEFORE a write: a node that has taken over from one on which this process has seen something done must have
+// admits says whether anything may be written to a node: it is no replica, and what was done BEFORE is there.
+func (c *Conn) admits(ctx context.Context, n *node) error {
+	if err := n.writable(ctx); err != nil {
+		return err
+	}
+	return c.nothingLost(ctx, n)
+}
+
+// nothingLost: a node that has taken over from one on which this process has seen something done must have
 // that. The error says that it was lost, and nothing was sent; when the run is resumed, its targets are asked for all that it has done.
 func (c *Conn) nothingLost(ctx context.Context, at *node) error {
 	others := c.others(at)

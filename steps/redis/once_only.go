@@ -150,10 +150,7 @@ func (a *onceOnly) executeAt(ctx context.Context, env *steps.Env, c *Conn, at tr
 		return engine.Outcome{}, err
 	}
 	defer conn.release()
-	if err := at.writable(ctx); err != nil {
-		return engine.Outcome{}, err
-	}
-	if err := c.nothingLost(ctx, at.node); err != nil {
+	if err := c.admits(ctx, at.node); err != nil {
 		return engine.Outcome{}, err
 	}
 	if env.Call.Class == engine.ClassUnrepeatable {

@@ -168,10 +168,7 @@ func (s *sweep) Execute(ctx context.Context, env *steps.Env) engine.Outcome {
 // on sweeps one node. A node that an attempt that was cut off had done with, and that has had the same slots
 // since, is left as it is.
 func (s *sweep) on(ctx context.Context, env *steps.Env, c *Conn, n *node, shape string) engine.Outcome {
-	if err := n.writable(ctx); err != nil {
-		return failure(err)
-	}
-	if err := c.nothingLost(ctx, n); err != nil {
+	if err := c.admits(ctx, n); err != nil {
 		return failure(err)
 	}
 	at := sweeping{cursor: "0", noted: env.Now(), shape: shape}

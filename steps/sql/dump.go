@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/handrail-dev/handrail/engine"
@@ -111,11 +113,12 @@ func problemsOfDump(params engine.Record, target string) []engine.Problem {
 // refusesExtra asks the system of the target, where that is known.
 func refusesExtra(target, option string) string {
 	var last string
-	for typ, d := range dumpers() {
+	all := dumpers()
+	for _, typ := range slices.Sorted(maps.Keys(all)) {
 		if target != "" && target != typ {
 			continue
 		}
-		if last = d.refusesExtra(option); last == "" {
+		if last = all[typ].refusesExtra(option); last == "" {
 			return ""
 		}
 	}

@@ -15,6 +15,9 @@ import (
 // written, so that a restore of that takes it along.
 const markerTableName = "handrail_markers"
 
+// markerColumns are those by which it is known. Somebody else may have a table of that name, and it must stop nobody's resume.
+const markerColumns = "'token', 'epoch', 'state', 'result'"
+
 // state is what a marker says. Only done proves anything.
 type state string
 

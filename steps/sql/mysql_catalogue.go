@@ -140,7 +140,7 @@ func holes(values []string) (string, []any) {
 
 func (*mysqlDialect) markers(ctx context.Context, q queryer) ([]string, error) {
 	rows, err := q.rows(ctx, "look for the tables of markers",
-		"SELECT TABLE_SCHEMA FROM information_schema.TABLES WHERE TABLE_NAME = ?", markerTableName)
+		"SELECT TABLE_SCHEMA FROM information_schema.COLUMNS WHERE TABLE_NAME = ? AND COLUMN_NAME IN ("+markerColumns+") GROUP BY TABLE_SCHEMA HAVING COUNT(*) = 4", markerTableName)
 	var out []string
 	for _, r := range rows {
 		out = append(out, word(r[0]))

@@ -120,7 +120,8 @@ func (d *postgresDialect) strangers(ctx context.Context, q queryer, names []stri
 
 func (*postgresDialect) markers(ctx context.Context, q queryer) ([]string, error) {
 	rows, err := q.rows(ctx, "look for the tables of markers", `SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-		WHERE c.relname = $1 AND c.relkind IN ('r', 'p') AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT')`, markerTableName)
+		WHERE c.relname = $1 AND c.relkind IN ('r', 'p') AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT')
+		AND (SELECT COUNT(*) FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND NOT a.attisdropped AND a.attname IN (`+markerColumns+`)) = 4`, markerTableName)
 	var out []string
 	for _, r := range rows {
 		out = append(out, word(r[0]))

@@ -77,8 +77,8 @@ func (sqliteDialect) strangers(ctx context.Context, q queryer, names []string) (
 }
 
 func (sqliteDialect) markers(ctx context.Context, q queryer) ([]string, error) {
-	rows, err := q.rows(ctx, "look for the table of markers", "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", markerTableName)
-	if err != nil || len(rows) == 0 {
+	rows, err := q.rows(ctx, "look for the table of markers", "SELECT COUNT(*) FROM pragma_table_info(?) WHERE name IN ("+markerColumns+")", markerTableName)
+	if err != nil || number(rows[0][0]) != 4 {
 		return nil, err
 	}
 	return []string{mainDatabase}, nil

@@ -374,5 +374,9 @@ func TestRemembersFinishedEffectsOnly(t *testing.T) {
 		if there, err = newKind().Remembers(t.Context(), conn, calls); err != nil || there[tokens[0]] {
 			t.Errorf("AFTER a restore: %v, %v", there, err)
 		}
+		g.must(t, "CREATE TABLE handrail_markers (token VARCHAR(20) PRIMARY KEY)")
+		if there, err = newKind().Remembers(t.Context(), conn, calls); err != nil || there[tokens[0]] {
+			t.Errorf("with a table of that name that is none of markers: %v, %v", there, err)
+		}
 	})
 }

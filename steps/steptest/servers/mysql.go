@@ -133,8 +133,8 @@ func PrivateMySQL(t testing.TB, args ...string) *MySQLServer {
 	return s
 }
 
-// mysqlArgv starts the daemon as the test's own user; --init-file makes the account at each start.
-// mysqlArgv has a folder of its own for temporary tables: when a server starts, it removes those of all others in its own.
+// mysqlArgv starts the daemon as the test's own user; --init-file makes the account at each start. Each has a folder of its own for
+// temporary tables: a server that starts removes those of all others in the same one.
 func mysqlArgv(daemon, dir string, port int) []string {
 	argv := []string{daemon, "--no-defaults", "--datadir=" + filepath.Join(dir, "data"),
 		"--socket=" + filepath.Join(dir, "sock"), "--pid-file=" + filepath.Join(dir, "pid"), "--tmpdir=" + dir,
