@@ -185,7 +185,7 @@ func eventually(t testing.TB, what string, holds func() bool) {
 	}
 }
 
-// stuck: the server does not answer, because it is busy with a script.
+// stuck: the server does not answer, or says that it is busy, because it is in the middle of a script.
 func stuck(t testing.TB, addr string) bool {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
@@ -199,8 +199,9 @@ func stuck(t testing.TB, addr string) bool {
 	if err := conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}
-	_, err = conn.Read(make([]byte, 16))
-	return err != nil
+	said := make([]byte, 16)
+	n, err := conn.Read(said)
+	return err != nil || strings.HasPrefix(string(said[:n]), "-BUSY") // AFTER a while it says so at once
 }
 
 // cut is what a wiretap does to a request.
