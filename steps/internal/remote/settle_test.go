@@ -152,6 +152,24 @@ func TestACommandWithoutItsKeeperIsWaitedForAndItsEndIsNotKnown(t *testing.T) {
 	}
 }
 
+// waitsAt returns when somebody reads from this pipe: what is written goes there.
+func waitsAt(t *testing.T, pipe string) *os.File {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); <-time.After(10 * time.Millisecond) {
+		// Nobody who writes can open it without waiting as long as nobody reads.
+		f, err := os.OpenFile(pipe, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+		if err == nil {
+			t.Cleanup(func() { _ = f.Close() })
+			return f
+		}
+		if !errors.Is(err, syscall.ENXIO) {
+			t.Fatal(err)
+		}
+	}
+	t.Fatalf("nobody reads from %s", pipe)
+	return nil
+}
+
 func TestWhatLeftItsGroupAndClosedTheLockIsFoundByItsToken(t *testing.T) {
 	c := open(t, servers.SSH(t))
 	gate := filepath.Join(t.TempDir(), "gate")
@@ -159,6 +177,7 @@ func TestWhatLeftItsGroupAndClosedTheLockIsFoundByItsToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	trace := cutOff(t, c, "run/x", "setsid sh -c 'read x <"+gate+"' >/dev/null 2>&1 9>&- & exec sleep 1000", true)
+	reader := waitsAt(t, gate)
 	keeper, command := pids(t, trace)
 	for _, pid := range []int{keeper, command} {
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
@@ -167,7 +186,7 @@ func TestWhatLeftItsGroupAndClosedTheLockIsFoundByItsToken(t *testing.T) {
 	}
 	// It lives until it was found.
 	p, err := c.Settle(t.Context(), trace, 1000, io.Discard, io.Discard, func(string) {
-		if err := os.WriteFile(gate, []byte("go\n"), 0o600); err != nil {
+		if _, err := reader.WriteString("go\n"); err != nil {
 			t.Error(err)
 		}
 	})
