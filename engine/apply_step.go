@@ -199,6 +199,7 @@ func (r *Run) applyIntended(n *node, e StepIntended, at time.Time) error {
 	n.attempt, n.state = e.Attempt, Intended
 	n.attemptState().class = e.Class
 	n.attemptState().settled = false
+	n.def.wipes(r.wiped)
 	w := n.words()
 	w.intended = at
 	if w.started.IsZero() {
@@ -222,6 +223,9 @@ func (r *Run) applyFinished(n *node, e StepFinished, at time.Time) error {
 	case OK, Degraded:
 		n.effect = EffectNone
 		n.marked = n.class() == ClassTransactional && n.def.Fails == nil // what was refused has left no marker
+		if n.marked {
+			delete(r.wiped, n.def.Target)
+		}
 		r.calm(n)
 		r.finish(n, e.State)
 	case Failed:

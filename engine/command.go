@@ -23,6 +23,7 @@ type Call struct {
 	Seen      Value // what Prepared recorded
 	Note      Value // the last Noted
 	Wipes     bool
+	Wiped     bool // a step has erased, or this one does, what the ones before it have left on the target
 	Sensitive bool
 	// Expect is set where the operation itself has to ask BEFORE its effect is committed.
 	Expect *Condition

@@ -34,7 +34,8 @@ func (r *Run) callFor(n *node) (Call, error) {
 	c := Call{
 		Step: n.path, ID: n.def.ID, Title: n.def.Title, Kind: n.def.Kind, Operation: n.def.Operation.Name,
 		Target: n.def.Target, Params: a.params, Class: n.class(), Token: r.token(n), Attempt: n.attempt,
-		Epoch: r.epoch, Timeout: n.def.Timeout, Seen: a.seen, Note: a.note, Wipes: n.def.Wipes, Sensitive: n.def.Sensitive,
+		Epoch: r.epoch, Timeout: n.def.Timeout, Seen: a.seen, Note: a.note, Wipes: n.def.Wipes,
+		Wiped: n.def.Wipes || r.wiped[n.def.Target], Sensitive: n.def.Sensitive,
 	}
 	if n.def.Expect != nil && n.def.Operation.ExpectInside {
 		c.Expect = &Condition{expr: n.def.Expect, scope: r.scopeAt(n.frame)}
@@ -215,8 +216,8 @@ func (r *Run) checkMemory() CheckMemory {
 		if n.def.Operation == nil || n.attempt == 0 {
 			continue
 		}
-		if n.def.Wipes && n.well() {
-			wiped[n.def.Target] = true
+		if n.well() {
+			n.def.wipes(wiped)
 		}
 		if n.marked && n.well() && !wiped[n.def.Target] && !asked[n] {
 			asked[n] = true

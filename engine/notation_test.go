@@ -195,8 +195,13 @@ func parseOption(t *testing.T, s *Step, opt string) {
 		s.Operation.ExpectInside = true
 	case "sensitive":
 		s.Sensitive = true
+	case "on":
+		s.Target = v
 	case "wipes":
-		s.Wipes = true
+		s.Wipes = v == ""
+		if v != "" {
+			s.WipesToo = strings.Split(v, ",")
+		}
 	case "expires":
 		d, _ := time.ParseDuration(v)
 		s.Params.Fields = append(s.Params.Fields, FieldTemplate{Name: "expires", Value: Template{Literal: d}})
@@ -276,6 +281,9 @@ func briefCommand(c Command, sync bool) string {
 		}
 		if c.Refresh {
 			s = "-> ask again " + c.Step
+		}
+		if c.Wiped {
+			s += " wiped"
 		}
 		if c.Seen != nil {
 			s += " seen=" + Text(c.Seen)

@@ -120,7 +120,8 @@ type Step struct {
 	DoneIf    []*Probe
 	Retry     Retry
 	Timeout   time.Duration // 0: none
-	Wipes     bool
+	Wipes     bool          // erases what Handrail has left on its target
+	WipesToo  []string      // and on these
 	Sensitive bool
 
 	When    Expr
@@ -136,6 +137,16 @@ type Step struct {
 	Unsettles bool
 	// Kept: some expression reads the step's result, so the core keeps it.
 	Kept bool
+}
+
+// wipes marks the targets on which the step erases what Handrail has left.
+func (s *Step) wipes(marks map[string]bool) {
+	if s.Wipes {
+		marks[s.Target] = true
+	}
+	for _, target := range s.WipesToo {
+		marks[target] = true
+	}
 }
 
 // Retry says how often and how fast a failed attempt is repeated. Attempts counts the first one too;

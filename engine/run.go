@@ -42,8 +42,9 @@ type Run struct {
 	plan     string                  // the hash of the saved plan that is carried out
 	doubts   int
 	loose    int
-	recheck  bool // the targets are still to be asked whether they remember
-	undo     bool // a failed step wants the run undone
+	recheck  bool            // the targets are still to be asked whether they remember
+	wiped    map[string]bool // the targets on which nothing has left a marker since a step wiped them
+	undo     bool            // a failed step wants the run undone
 
 	// Volatile: what this process has handed out. It is not part of the state that a journal gives.
 	queue    []*node
@@ -78,7 +79,7 @@ type Given struct {
 func NewRun(pb *Playbook, given Given) *Run {
 	r := &Run{
 		pb: pb, secrets: Record{}, targets: given.Targets, preview: given.Preview, timeless: given.Timeless,
-		nodes: map[string]*node{}, ids: map[*Playbook]map[string]bool{}, spoken: map[string]StepResolved{},
+		nodes: map[string]*node{}, ids: map[*Playbook]map[string]bool{}, spoken: map[string]StepResolved{}, wiped: map[string]bool{},
 		own: &play{pb: pb},
 	}
 	for k, v := range given.Secrets {

@@ -76,26 +76,29 @@ func always(string, string) bool { return true }
 // TestPostgresThatFailsOver: its standby is promoted, and the address leads there.
 func TestPostgresThatFailsOver(t *testing.T) {
 	t.Parallel()
-	failovers(t, func(t *testing.T) *failing {
-		first := servers.PrivatePostgres(t)
-		direct := first.Settings()
-		settings := first.Settings()
-		settings["database"] = direct["database"]
-		way := torture.NewCutter(t, first.Address())
-		settings["address"] = way.Addr
-		m := newMortalSQL(t, "postgres", settings, func() *sql.DB { return servers.OpenPostgres(t, settings) })
-		standby := first.Standby()
-		return &failing{mortal: m, shared: always,
-			kill: func(string) { first.Kill() },
-			cutOff: func(string) {
-				standby.Follows(first)
-				standby.CutOff()
-			},
-			taken: func() {
-				standby.Promote()
-				way.Lead(standby.Address())
-			}}
-	})
+	failovers(t, standbyBehind)
+}
+
+// standbyBehind is a PostgreSQL with a standby; one address leads to either.
+func standbyBehind(t *testing.T) *failing {
+	first := servers.PrivatePostgres(t)
+	direct := first.Settings()
+	settings := first.Settings()
+	settings["database"] = direct["database"]
+	way := torture.NewCutter(t, first.Address())
+	settings["address"] = way.Addr
+	m := newMortalSQL(t, "postgres", settings, func() *sql.DB { return servers.OpenPostgres(t, settings) })
+	standby := first.Standby()
+	return &failing{mortal: m, shared: always,
+		kill: func(string) { first.Kill() },
+		cutOff: func(string) {
+			standby.Follows(first)
+			standby.CutOff()
+		},
+		taken: func() {
+			standby.Promote()
+			way.Lead(standby.Address())
+		}}
 }
 
 // TestRedisThatFailsOverBehindSentinels: the sentinels elect the replica.
@@ -213,17 +216,41 @@ func TestAFailoverUnderALiveRunIsNoticed(t *testing.T) {
 		next    string
 	}{{watchedMaster, false, transaction}, {watchedMaster, true, command}, {clusteredMaster, false, sweep}, {clusteredMaster, true, transaction}} {
 		what, _, _ := strings.Cut(c.next, ":")
-		t.Run(fmt.Sprintf("%s, resumed %t", what, c.resumed), func(t *testing.T) { c.open(t).failsOverAlive(c.resumed, c.next) })
+		t.Run(fmt.Sprintf("%s, resumed %t", what, c.resumed), func(t *testing.T) {
+			c.open(t).failsOverAlive(c.resumed, "redis: {"+c.next+"}", "the failover has lost it; nothing was sent")
+		})
+	}
+	t.Run("postgres behind one address", func(t *testing.T) {
+		standbyBehind(t).failsOverAlive(false, insertNext, "does not have what was committed there last", "nothing was sent")
+	})
+}
+
+const insertNext = `sql: {exec: "INSERT INTO ledger (k) VALUES ('next')"}`
+
+// TestATargetThatIsPutBackUnderALiveRunIsNoticed: the run goes on where what it has done is gone, and is told so BEFORE it writes.
+func TestATargetThatIsPutBackUnderALiveRunIsNoticed(t *testing.T) {
+	t.Parallel()
+	for name, open := range mortals {
+		t.Run(name, func(t *testing.T) {
+			m, _, _, yesterday := open(t)
+			var putBack func()
+			f := &failing{mortal: m, cutOff: func(string) { putBack = yesterday() }, kill: func(string) { putBack() }, taken: func() {}}
+			next := insertNext
+			if name == "redis" {
+				next = "redis: {do: [SET, next, x]}"
+			}
+			f.failsOverAlive(name == "mysql", next, "last", "another server", "put back to an older state", "nothing was sent")
+		})
 	}
 }
 
-// failsOverAlive: next is what is to be written behind the failover.
-func (f *failing) failsOverAlive(resumed bool, next string) {
+// failsOverAlive: next is what is to be written behind the failover, and says what is told of it.
+func (f *failing) failsOverAlive(resumed bool, next string, says ...string) {
 	f.t.Helper()
 	const key, first = "{w}", 2
 	text := strings.Replace(f.halves(first), "exec: {argv: [cat, copied]}", `wait: {until: [{file: {stat: copied}, expect: exists}], every: 20ms}`, 1)
 	at := fmt.Sprintf("  - {id: e%d,", first)
-	f.playbook("waits", strings.Replace(text, at, "  - {id: next, redis: {"+next+"}}\n"+at, 1))
+	f.playbook("waits", strings.Replace(text, at, "  - {id: next, "+next+"}\n"+at, 1))
 	f.cutOff(key + "-0")
 	done := f.inBackground("run", "--yes", "waits", "-i", "key="+key)
 	eventually(f.t, "the run waits", func() bool { return f.count(key+"-1") == 1 })
@@ -239,7 +266,7 @@ func (f *failing) failsOverAlive(resumed bool, next string) {
 	f.kill(key + "-0")
 	f.taken()
 	f.write("copied", "")
-	(<-done).is(1, "step next", "the failover has lost it; nothing was sent")
+	(<-done).is(1, append([]string{"step next"}, says...)...)
 	f.forgets(key, 0, 1)
 }
 

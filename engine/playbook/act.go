@@ -14,6 +14,7 @@ func (l *loader) act(e *field, f fields, s *engine.Step, sc *scope) engine.Shape
 	params := &names{l: l, sight: seeForParams, scope: sc, self: s.ID, where: "a parameter"}
 	target := l.targetOf(f.get("on"), k, e.key)
 	s.Target = l.targets[target].run
+	l.wipes(f.get("wipes"), s)
 	op := l.operation(k, e, target, s.Wipes, params)
 	if op == nil {
 		return engine.Shape{Type: engine.TypeRecord, Open: true}
@@ -63,6 +64,40 @@ func (l *loader) doneIf(n *yaml.Node, names *names) []*engine.Probe {
 	return out
 }
 
+// wipes reads the targets on which the step erases what Handrail has left: true is its own, and others are named, because a
+// container that is made anew takes a database along.
+func (l *loader) wipes(n *yaml.Node, s *engine.Step) {
+	switch {
+	case n == nil:
+		return
+	case n.Kind != yaml.SequenceNode && n.Tag == "!!bool":
+		s.Wipes = l.boolean(n, "wipes")
+		return
+	}
+	list := []*yaml.Node{n}
+	if n.Kind == yaml.SequenceNode {
+		list = n.Content
+	}
+	for _, e := range list {
+		name := l.plainText(e, "wipes")
+		t, known := l.targets[name]
+		switch {
+		case name == "":
+		case !known:
+			l.node(e, nearestOf(name, keysOf(l.targets), "the targets are"), "there is no target %s", name)
+		case t.run == s.Target:
+			s.Wipes = true
+		case contains(s.WipesToo, t.run):
+			l.node(e, "", "%s is named twice", name)
+		default:
+			s.WipesToo = append(s.WipesToo, t.run)
+		}
+	}
+	if len(list) == 0 {
+		l.node(n, "write wipes: true, or the names of targets", "wipes names no target")
+	}
+}
+
 // judgeWhole holds the keys of a step against the class of its effect.
 func (l *loader) judgeWhole(f fields, s *engine.Step) {
 	if n := f.get("retry"); n != nil {
@@ -76,8 +111,13 @@ func (l *loader) judgeWhole(f fields, s *engine.Step) {
 		case engine.ClassUnset, engine.ClassRead, engine.ClassIdempotent, engine.ClassTransactional:
 		}
 	}
-	if n := f.get("wipes"); n != nil && s.Wipes && !s.Class.Writes() {
-		l.node(n, "", "%s changes nothing, so it wipes nothing", fullName(s.Kind, s.Operation))
+	if n := f.get("wipes"); n != nil && (s.Wipes || len(s.WipesToo) > 0) {
+		switch {
+		case !s.Class.Writes():
+			l.node(n, "", "%s changes nothing, so it wipes nothing", fullName(s.Kind, s.Operation))
+		case s.Wipes && s.Target == "":
+			l.node(n, "name the targets, as in wipes: [db]", "%s has no target of its own to wipe", fullName(s.Kind, s.Operation))
+		}
 	}
 	if n := f.get("undo"); n != nil && s.Class == engine.ClassRead {
 		l.node(n, "", "%s changes nothing; there is nothing to undo", fullName(s.Kind, s.Operation))

@@ -229,7 +229,7 @@ func stepSchema(cat *Catalogue) *jsonschema.Schema {
 		"expect": conditionSchema(), "tolerate": conditionSchema(), "fails": conditionSchema(),
 		"done_if": anyOf(ref("probe"), least(array(ref("probe")), 1)),
 		"effect":  words([]string{engine.ClassRead.String(), engine.ClassIdempotent.String(), engine.ClassUnrepeatable.String()}),
-		"wipes":   ofType("boolean"), "unsettles": ofType("boolean"), "on_error": words(onErrors), "undo": steps, "always": steps, "sensitive": ofType("boolean"),
+		"wipes":   anyOf(ofType("boolean"), pattern(snake.String()), least(array(pattern(snake.String())), 1)), "unsettles": ofType("boolean"), "on_error": words(onErrors), "undo": steps, "always": steps, "sensitive": ofType("boolean"),
 		"block": least(array(ref("step")), 1), "parallel": least(array(ref("step")), 1),
 	}
 	var fields schemaFields

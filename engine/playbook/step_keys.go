@@ -52,7 +52,7 @@ var stepKeyTable = []stepKey{
 	{"fails", "An expression over error, the words of the failure that is expected. If it ends in that, the step is ok; if it succeeds, or fails otherwise, it has failed.", formAct},
 	{"done_if", "Probes. If all of them say yes, there is nothing to do.", formAct},
 	{"effect", "What the author knows of the effect: read, idempotent or unrepeatable.", formAct},
-	{"wipes", "The step erases what Handrail has left on the target, as a restore does.", formAct},
+	{"wipes", "The step erases what Handrail has left on its target, as a restore does: true; or on other targets: their names.", formAct},
 	{"on_error", "What a failure does to the run: stop, continue or undo.", formAct | formGroup | formNested},
 	{"undo", "Steps that take the effect back.", formAct | formGroup | formNested},
 	{"always", "Steps that are done at the end of the group, whatever has happened in it.", formGroup},
@@ -88,7 +88,6 @@ func (l *loader) stepKeys(f fields, s *engine.Step, is form) {
 		}
 	}
 	s.Timeout = l.duration(f.get("timeout"), "timeout")
-	s.Wipes = l.boolean(f.get("wipes"), "wipes")
 	s.Unsettles = l.boolean(f.get("unsettles"), "unsettles")
 	s.Sensitive = l.boolean(f.get("sensitive"), "sensitive") || l.outer != nil && l.outer.sensitive
 	if n := f.get("retry"); n != nil {

@@ -136,7 +136,7 @@ func asJSON(t *testing.T, v any) string {
 func TestNothingThatIsSaidIsLeftOut(t *testing.T) {
 	for typ, compared := range map[reflect.Type]string{
 		reflect.TypeFor[engine.Step](): "ID Title Pos Digest Group Steps Nested Kind Operation Target Params Class Risk Expect Tolerate Fails Each DoneIf Retry " +
-			"Timeout Wipes Sensitive When ForEach As Key AtOnce OnError Undo Always Unsettles Kept",
+			"Timeout Wipes WipesToo Sensitive When ForEach As Key AtOnce OnError Undo Always Unsettles Kept",
 		reflect.TypeFor[engine.Probe]():    "Kind Op Target Params Expect Tolerate Fails Message Each Pos",
 		reflect.TypeFor[engine.Playbook](): "Name Description File Digest Timezone Objectives Inputs Targets Locks Vars Steps Always Outputs Remarks Secrets",
 		reflect.TypeFor[engine.Template](): "Literal Expr Parts List Fields Probe Condition Late",

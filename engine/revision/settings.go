@@ -140,10 +140,15 @@ func (s *said) policies(step *engine.Step) {
 	s.add("timeout", lasting(step.Timeout))
 	s.add("class", step.Class.String())
 	s.add("on_error", [...]string{engine.StopOnError: "", engine.ContinueOnError: "continue", engine.UndoOnError: "undo"}[step.OnError])
+	wipes := step.WipesToo
+	if step.Wipes {
+		wipes = append([]string{"true"}, wipes...)
+	}
+	s.add("wipes", strings.Join(wipes, ", "))
 	for _, flag := range []struct {
 		name string
 		set  bool
-	}{{"wipes", step.Wipes}, {"sensitive", step.Sensitive}, {"unsettles", step.Unsettles}} {
+	}{{"sensitive", step.Sensitive}, {"unsettles", step.Unsettles}} {
 		if flag.set {
 			s.add(flag.name, "true")
 		}

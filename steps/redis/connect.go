@@ -357,7 +357,7 @@ func connOf(ctx context.Context, env *steps.Env) (*Conn, error) {
 	if !ok {
 		return nil, fmt.Errorf("target %s is not a redis target", env.Target.Name)
 	}
-	if env.Call.Wipes {
+	if env.Call.Wiped {
 		conn.wiped()
 	}
 	return conn, nil

@@ -14,9 +14,6 @@ type memory map[string]string
 
 // did notes a marker that a node has. AFTER a failover, nothing is built on a node that does not have it.
 func (c *Conn) did(n *node, marker string) {
-	if c.form == single {
-		return
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.last == nil {
@@ -39,7 +36,8 @@ func (c *Conn) wiped() {
 	c.last = nil
 }
 
-// others are the nodes that n may have taken over from. In a cluster a node that has been written to is a master already, and takes over
+// others are the nodes that n may have taken over from: where one address is all that is known of a target, from what was behind it. In a
+// cluster a node that has been written to is a master already, and takes over
 // from nobody.
 func (c *Conn) others(n *node) memory {
 	c.mu.Lock()
@@ -49,7 +47,9 @@ func (c *Conn) others(n *node) memory {
 		return nil
 	}
 	out := maps.Clone(c.last)
-	delete(out, n.address)
+	if c.form != single {
+		delete(out, n.address)
+	}
 	return out
 }
 
@@ -75,13 +75,26 @@ func (c *Conn) nothingLost(ctx context.Context, at *node) error {
 		if err != nil {
 			return err
 		}
-		if state != "done" && state != "begun" {
-			return fmt.Errorf("redis %s: has taken over from %s and does not have what was done there last (%s): the failover has lost it; nothing was sent; resume tells which steps are gone",
-				at.address, before, marker)
+		if state == "done" || state == "begun" {
+			c.handed(before)
+			continue
 		}
-		c.mu.Lock()
-		delete(c.last, before)
-		c.mu.Unlock()
+		if c.form == single {
+			return fmt.Errorf("redis %s: does not have what was done there last (%s): it is another server now, or was put back to an older state; nothing was sent; "+
+				"resume tells which steps are gone; a step that does this on purpose says so with `wipes`", at.address, marker)
+		}
+		return fmt.Errorf("redis %s: has taken over from %s and does not have what was done there last (%s): the failover has lost it; nothing was sent; resume tells which steps are gone",
+			at.address, before, marker)
 	}
 	return nil
+}
+
+// handed: what a node had is there, so the one that has taken over answers for it from now on. Behind one address that is asked anew each time.
+func (c *Conn) handed(before string) {
+	if c.form == single {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.last, before)
 }

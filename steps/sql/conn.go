@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"time"
 
@@ -46,6 +47,8 @@ type Conn struct {
 	leaks    map[string][]string
 	named    map[string]string // by database: which it is
 	kept     []*lockbook       // of runs that have locks here
+	last     *markers          // of what was committed here last, where the target has one address
+	file     os.FileInfo       // of SQLite: which file the connections have open
 }
 
 // Close ends the connections.
@@ -120,15 +123,22 @@ func connOf(ctx context.Context, env *steps.Env) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if g, several := got.(*group); several && env.Call.Wipes {
-		g.handsDownNothing()
+	if env.Call.Wiped {
+		handsDownNothing(got)
 	}
-	return writerOf(ctx, got)
+	c, err := writerOf(ctx, got)
+	if err == nil && env.Call.Wiped {
+		c.forget()
+	}
+	return c, err
 }
 
 func writerOf(ctx context.Context, conn io.Closer) (*Conn, error) {
 	switch c := conn.(type) {
 	case *Conn:
+		if d, ok := c.d.(sqliteDialect); ok {
+			c.follow(d.file)
+		}
 		return c, c.saw(ctx)
 	case *group:
 		at, err := c.write(ctx)
@@ -150,7 +160,8 @@ func (c *Conn) forget() {
 	clear(c.named)
 }
 
-// Remembers says of which of the calls the marker, state done, is in some database of the target.
+// Remembers says of which of the calls the marker, state done, is in some database of the target. The latest must be there whenever a step
+// writes from now on.
 func (*Kind) Remembers(ctx context.Context, conn io.Closer, calls []engine.Call) (map[string]bool, error) {
 	c, err := writerOf(ctx, conn)
 	if err != nil {
@@ -166,8 +177,10 @@ func (*Kind) Remembers(ctx context.Context, conn io.Closer, calls []engine.Call)
 		return nil, err
 	}
 	there := make(map[string]bool, len(calls))
+	var latest *markers
+	at := -1
 	for _, db := range databases {
-		for _, call := range calls {
+		for i, call := range calls {
 			if there[call.Token] {
 				continue
 			}
@@ -179,8 +192,11 @@ func (*Kind) Remembers(ctx context.Context, conn io.Closer, calls []engine.Call)
 			if why := mark.ahead(m); why != "" {
 				return nil, fmt.Errorf("step %s: %s", call.Step, why)
 			}
-			there[call.Token] = m.state == stateDone
+			if there[call.Token] = m.state == stateDone; there[call.Token] && i > at {
+				latest, at = mark, i
+			}
 		}
 	}
+	latest.committed()
 	return there, nil
 }

@@ -171,6 +171,9 @@ func (t *change) Execute(ctx context.Context, env *steps.Env) engine.Outcome {
 		return failure(err)
 	}
 	defer s.unlock(ctx)
+	if err := s.remembers(ctx, env); err != nil {
+		return failure(err)
+	}
 	if t.alone(c, entries[0]) {
 		if env.Call.Class == engine.ClassTransactional {
 			return failure(fmt.Errorf("%s: %s commits by itself, so it cannot be transactional on this server", c.where, entries[0].st.Class.Verb))

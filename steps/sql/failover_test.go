@@ -64,7 +64,7 @@ func TestWhatAFailoverHasLostIsNotBuiltUpon(t *testing.T) {
 		}
 		contains(t, strings.Join(settled.Evidence, ""), "failed over", g.first, g.second)
 		wipes := s.beside(g.step(t, "exec", exec(more)))
-		wipes.env.Call.Wipes = true
+		wipes.env.Call.Wiped = true
 		ok(t, wipes.do())
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"strings"
 	"sync"
@@ -304,20 +305,52 @@ func (m *markers) ask(ctx context.Context) (marker, error) {
 	return m.read(ctx, s)
 }
 
-// handsDownNothing: a step erases the markers on purpose.
-func (g *group) handsDownNothing() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.last = nil
+// handsDownNothing: a step has erased the markers on purpose, or is about to.
+func handsDownNothing(conn io.Closer) {
+	switch c := conn.(type) {
+	case *Conn:
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.last = nil
+	case *group:
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.last = nil
+	}
 }
 
-// committed remembers what a server that may be followed by another must hand down.
+// committed remembers what must be there when the next step writes: whatever is behind an address now, or another server of a
+// group, may have taken over.
 func (m *markers) committed() {
-	if m == nil || m.c.group == nil {
-		return
+	switch {
+	case m == nil:
+	case m.c.group != nil:
+		m.c.group.mu.Lock()
+		defer m.c.group.mu.Unlock()
+		m.c.group.last = m
+	default:
+		m.c.mu.Lock()
+		defer m.c.mu.Unlock()
+		m.c.last = m
 	}
-	g := m.c.group
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.last = m
+}
+
+// remembers says whether what this process committed last is there, where one address is all that is known of a target: behind it there may be
+// another server by now, or an older state of the same one. It asks on the session that writes next. Of a group [group.turnTo] asks that.
+func (s *session) remembers(ctx context.Context, env *steps.Env) error {
+	c := s.c
+	c.mu.Lock()
+	last := c.last
+	c.mu.Unlock()
+	if last == nil || env.Call.Class == engine.ClassRead {
+		return nil
+	}
+	m, err := last.read(ctx, s)
+	if err != nil || m.state == stateDone || m.state == statePart {
+		return err
+	}
+	c.forget()
+	return &fault{where: c.where, reach: notSent, sort: busyFault, said: fmt.Sprintf(
+		"does not have what was committed there last (%s): it is another server now, or was put back to an older state; nothing was sent; resume tells which steps are gone; "+
+			"a step that does this on purpose says so: `wipes: [%s]`", last.token, env.Target.Name)}
 }

@@ -182,7 +182,7 @@ func TestADumpIsOfTheWriterAndARestoreGoesToIt(t *testing.T) {
 		}
 		ok(t, g.step(t, "exec", exec(more)).do())
 		s := g.step(t, "restore", engine.Record{"restore": file})
-		s.env.Call.Wipes = true
+		s.env.Call.Wipes, s.env.Call.Wiped = true, true
 		ok(t, s.do())
 		if g.n(t, 1) != "11" || stockOn(t, g.follower) != "10" {
 			t.Errorf("n is %s, on the follower %s", g.n(t, 1), stockOn(t, g.follower))

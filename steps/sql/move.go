@@ -140,6 +140,9 @@ func (m *move) Execute(ctx context.Context, env *steps.Env) engine.Outcome {
 		return failure(err)
 	}
 	defer s.unlock(ctx)
+	if err := s.remembers(ctx, env); err != nil {
+		return failure(err)
+	}
 	o := &mover{move: m, env: env, s: s, mark: m.mark(c, env, was), noted: env.Now()}
 	if done, err := o.begin(ctx); done != nil || err != nil {
 		if err != nil {

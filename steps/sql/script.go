@@ -124,6 +124,9 @@ func (t *script) Execute(ctx context.Context, env *steps.Env) engine.Outcome {
 		return failure(err)
 	}
 	defer s.unlock(ctx)
+	if err := s.remembers(ctx, env); err != nil {
+		return failure(err)
+	}
 	if whole := r.mark(-1); whole != nil {
 		m, err := whole.read(ctx, s)
 		if err != nil {

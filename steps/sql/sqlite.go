@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -45,6 +46,25 @@ func (c *Conn) openSQLite(given engine.Record) (driver.Connector, error) {
 		q.Add("_pragma", "query_only(1)")
 	}
 	return sqlite.NewConnector("file:" + (&url.URL{Path: filepath.ToSlash(file)}).EscapedPath() + "?" + q.Encode())
+}
+
+// follow closes what is open when another file has come to stand at the path, or none: an open one would be read and written on, although
+// nobody else sees it any more.
+func (c *Conn) follow(path string) {
+	now, err := os.Stat(path)
+	if err != nil {
+		now = nil // opening it says why
+	}
+	c.mu.Lock()
+	was := c.file
+	c.file = now
+	c.mu.Unlock()
+	if was == nil || now != nil && os.SameFile(was, now) {
+		return
+	}
+	c.db.SetMaxIdleConns(0)
+	c.db.SetMaxIdleConns(idleConns)
+	c.forget()
 }
 
 // greet looks whether the file is a database at all.
