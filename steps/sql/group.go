@@ -309,6 +309,9 @@ func (m *markers) ask(ctx context.Context) (marker, error) {
 func handsDownNothing(conn io.Closer) {
 	switch c := conn.(type) {
 	case *Conn:
+		if c.group != nil {
+			handsDownNothing(c.group)
+		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.last = nil

@@ -55,6 +55,20 @@ func TestNothingIsBuiltOnAServerThatHasForgotten(t *testing.T) {
 	})
 }
 
+// TestADatabaseThatTheRunDropsIsNotMissed: the marker that was committed last was in it.
+func TestADatabaseThatTheRunDropsIsNotMissed(t *testing.T) {
+	g := mysqlGround(t)
+	g.stock(t)
+	other := engine.Text(g.target.Settings["database"]) + "_kept"
+	g.must(t, "CREATE DATABASE "+other, "CREATE TABLE "+other+".stock (id INTEGER PRIMARY KEY, n INTEGER NOT NULL)", "INSERT INTO "+other+".stock VALUES (1, 10)",
+		"GRANT ALL ON "+other+".* TO "+engine.Text(g.target.Settings["user"])+"@'%'")
+	t.Cleanup(func() { g.must(t, "DROP DATABASE IF EXISTS "+other) })
+	first := g.step(t, "exec", exec("UPDATE "+other+".stock SET n = 11 WHERE id = 1"))
+	ok(t, first.do())
+	ok(t, first.beside(g.step(t, "exec", exec("DROP DATABASE "+other))).do())
+	ok(t, first.beside(g.step(t, "exec", exec("UPDATE stock SET n = 11 WHERE id = 1"))).do())
+}
+
 // TestAFileThatIsReplacedIsNotReadOn: what an open connection would still see is nobody's database any more.
 func TestAFileThatIsReplacedIsNotReadOn(t *testing.T) {
 	g := sqliteGround(t)

@@ -51,6 +51,9 @@ func (s *session) alone(ctx context.Context, e entry, r rendered) (engine.Record
 	s.spoiled = true
 	result, err := s.send(ctx, e.doing(), r, e.query)
 	s.c.forget()
+	if verb := e.st.Class.Verb; err == nil && (verb == "DROP DATABASE" || verb == "DROP SCHEMA") { // its markers go with it
+		handsDownNothing(s.c)
+	}
 	return result, err
 }
 
