@@ -38,6 +38,7 @@ type StepView struct {
 	DoneIf     []string      `json:"done_if,omitempty"`
 	Statements string        `json:"-"`              // what is sent, as the playbook writes it
 	Changes    string        `json:"-"`              // the kind whose steps find something else AFTER it; empty: those on its own target do
+	Wipes      []string      `json:"-"`              // the targets beside its own that it wipes
 	Home       string        `json:"-"`              // of [Run.InLoop] and [Run.InUndo]: see [Run.HomeOf]
 	File       string        `json:"file,omitempty"` // of a step of a nested playbook, where Line is
 	Line       int           `json:"line,omitempty"`
@@ -158,7 +159,7 @@ func (r *Run) stepView(s *Step, n *node, path string, depth int) StepView {
 		v.File = s.Pos.File
 	}
 	if s.Operation != nil {
-		v.Operation, v.Changes = s.Operation.Name, s.Operation.Changes
+		v.Operation, v.Changes, v.Wipes = s.Operation.Name, s.Operation.Changes, s.WipesToo
 		v.Statements = strings.TrimSuffix(strings.TrimPrefix(s.Params.Written(), "{"), "}")
 	}
 	for _, p := range s.DoneIf {
@@ -301,6 +302,14 @@ func (r *Run) ChangesOf(path string) string {
 		return n.def.Operation.Changes
 	}
 	return ""
+}
+
+// WipesOf are the targets beside its own that a step wipes.
+func (r *Run) WipesOf(path string) []string {
+	if n := r.nodes[path]; n != nil {
+		return n.def.WipesToo
+	}
+	return nil
 }
 
 // RiskOf is the risk of a step as its parameters say.

@@ -13,6 +13,7 @@ func (w *walk) unlisted(loop, after string) {
 		}
 		if v.Class.Writes() {
 			w.changes(v.Path, v.Kind, v.Target, v.Changes, v.Class)
+			w.wipes(v.Path, v.Wipes)
 		}
 	}
 }
@@ -52,6 +53,15 @@ func (w *walk) changes(step, of, target, kind string, class engine.Class) {
 	}
 	if _, ok := w.changed[containers]; !ok && of == "docker" {
 		w.changed[containers] = step
+	}
+}
+
+// wipes remembers the targets beside its own that a step wipes.
+func (w *walk) wipes(step string, targets []string) {
+	for _, target := range targets {
+		if _, ok := w.changed[target]; !ok {
+			w.changed[target] = step
+		}
 	}
 }
 

@@ -142,6 +142,23 @@ func TestWhatIsChangedElsewhereIsKnownAfterIt(t *testing.T) {
 		"dump would\nread would\nlook would after dump: known after step dump\nother would\n")
 }
 
+// TestWhatIsWipedIsKnownAfterIt: a container that is made anew takes a database along, which is another target.
+func TestWhatIsWipedIsKnownAfterIt(t *testing.T) {
+	anew := leaf("anew", engine.ClassIdempotent, "engine")
+	anew.Kind, anew.WipesToo = "docker", []string{"db"}
+	p := plan(t, &looker{}, leaf("before", engine.ClassRead, "db"), anew, leaf("after", engine.ClassRead, "db"), leaf("other", engine.ClassRead, "cache"))
+	expect(t, p, "before would\nanew would\nafter would after anew: known after step anew\nother would\n")
+	if got := strings.Join(p.Steps[1].Warnings, ""); got != "it wipes db: nothing that was done there before is asked for any more" {
+		t.Errorf("a reviewer is told %q", got)
+	}
+	each := leaf("each", engine.ClassIdempotent, "engine")
+	each.ForEach, each.WipesToo = &engine.Template{Expr: result{id: "after", name: "n"}}, []string{"cache"}
+	p = plan(t, &looker{}, anew, leaf("after", engine.ClassRead, "db"), each, leaf("behind", engine.ClassRead, "cache"))
+	if s := p.Steps[len(p.Steps)-1]; s.KnownAfter != "each[*]" {
+		t.Errorf("behind a loop that wipes it: %+v", s)
+	}
+}
+
 func TestWhatAnEffectWouldChangeIsKnownAfterIt(t *testing.T) {
 	l := &looker{}
 	p := plan(t, l,
