@@ -45,7 +45,7 @@ type app struct {
 
 func newApp(s surroundings) *app {
 	a := &app{surroundings: s, screen: s.stderr}
-	a.stdout, a.stderr = masked{a, s.stdout}, masked{a, s.stderr}
+	a.stdout, a.stderr = masked{a, s.stdout, new(sync.Mutex)}, masked{a, s.stderr, new(sync.Mutex)}
 	a.catalogue = sync.OnceValue(loadCatalogue)
 	return a
 }
@@ -53,8 +53,9 @@ func newApp(s surroundings) *app {
 // masked is a stream in which no secret is seen, and nothing that a stranger could do harm with. Whoever writes to it writes
 // whole lines.
 type masked struct {
-	app *app
-	to  io.Writer
+	app  *app
+	to   io.Writer
+	turn *sync.Mutex // a run tells of its steps, and a signal is answered, at the same time
 }
 
 func (m masked) Write(p []byte) (int, error) {
@@ -62,6 +63,8 @@ func (m masked) Write(p []byte) (int, error) {
 	if m.app.untrusted {
 		text = view.Harmless(text)
 	}
+	m.turn.Lock()
+	defer m.turn.Unlock()
 	if _, err := io.WriteString(m.to, text); err != nil {
 		return 0, err
 	}

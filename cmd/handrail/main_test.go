@@ -2,10 +2,14 @@ package main
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sort"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -118,5 +122,37 @@ func TestEditDistance(t *testing.T) {
 		if got := editDistance(c.a, c.b); got != c.want {
 			t.Errorf("%s, %s: %d", c.a, c.b, got)
 		}
+	}
+}
+
+// oneAtATime is a writer that takes its time, and counts who comes in between.
+type oneAtATime struct{ writing, between atomic.Int64 }
+
+func (w *oneAtATime) Write(p []byte) (int, error) {
+	if w.writing.Add(1) > 1 {
+		w.between.Add(1)
+	}
+	for range 100 {
+		runtime.Gosched()
+	}
+	w.writing.Add(-1)
+	return len(p), nil
+}
+
+// TestTwoMaySpeakAtOnce: a run tells of its steps while a signal is answered.
+func TestTwoMaySpeakAtOnce(t *testing.T) {
+	var w oneAtATime
+	a := newApp(surroundings{stdout: io.Discard, stderr: &w})
+	var both sync.WaitGroup
+	for range 2 {
+		both.Go(func() {
+			for range 100 {
+				a.say("a line")
+			}
+		})
+	}
+	both.Wait()
+	if n := w.between.Load(); n > 0 {
+		t.Errorf("%d lines were begun in the middle of another", n)
 	}
 }
