@@ -304,14 +304,6 @@ func (r *Run) ChangesOf(path string) string {
 	return ""
 }
 
-// WipesOf are the targets beside its own that a step wipes.
-func (r *Run) WipesOf(path string) []string {
-	if n := r.nodes[path]; n != nil {
-		return n.def.WipesToo
-	}
-	return nil
-}
-
 // RiskOf is the risk of a step as its parameters say.
 func (r *Run) RiskOf(path string) Risk {
 	if n := r.nodes[path]; n != nil {

@@ -322,9 +322,9 @@ func (w *walk) effect(ctx context.Context, c engine.Execute) error {
 	}
 	if fails == nil { // what is refused changes nothing
 		w.changes(c.Step, c.Kind, c.Target, w.run.ChangesOf(c.Step), c.Class)
-		if wiped := w.run.WipesOf(c.Step); len(wiped) > 0 {
-			w.wipes(c.Step, wiped)
-			s.Warnings = append(s.Warnings, "it wipes "+strings.Join(wiped, ", ")+": nothing that was done there before is asked for any more")
+		if v, _ := w.run.StepAt(c.Step); len(v.Wipes) > 0 {
+			w.wipes(c.Step, v.Wipes)
+			s.Warnings = append(s.Warnings, "it wipes "+strings.Join(v.Wipes, ", ")+": nothing that was done there before is asked for any more")
 		}
 	}
 	return w.apply(engine.Assumed{Step: c.Step, After: c.Step, State: engine.OK})

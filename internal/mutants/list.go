@@ -114,6 +114,8 @@ var mutants = []mutant{
 		"if err := s.remembers(ctx, env); err != nil {", "if err := error(nil); err != nil {", "./steps/sql", "HasForgotten"},
 	{"a resume does not note which marker its database had last", "steps/sql/conn.go",
 		"latest.committed()", "_ = latest", "./steps/sql", "AResumeKnows"},
+	{"an absent marker on another database proves that nothing was committed", "steps/sql/verdict.go",
+		"if p.c.group == nil && m.state == stateNone {", "if false {", "./steps/sql", "BehindWhichTheServerChanges"},
 	{"a file of SQLite that is gone is read on", "steps/sql/conn.go",
 		"c.follow(d.file)", "_ = d", "./steps/sql", "IsNotReadOn"},
 	{"what was wiped is missed", "engine/apply_step.go",

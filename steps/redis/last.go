@@ -37,8 +37,7 @@ func (c *Conn) wiped() {
 }
 
 // others are the nodes that n may have taken over from: where one address is all that is known of a target, from what was behind it. In a
-// cluster a node that has been written to is a master already, and takes over
-// from nobody.
+// cluster a node that has been written to is a master already, and takes over from nobody.
 func (c *Conn) others(n *node) memory {
 	c.mu.Lock()
 	defer c.mu.Unlock()

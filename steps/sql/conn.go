@@ -124,7 +124,7 @@ func connOf(ctx context.Context, env *steps.Env) (*Conn, error) {
 		return nil, err
 	}
 	if env.Call.Wiped {
-		handsDownNothing(got)
+		wiped(got)
 	}
 	c, err := writerOf(ctx, got)
 	if err == nil && env.Call.Wiped {

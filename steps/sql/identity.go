@@ -105,6 +105,19 @@ func (m *markers) another(ctx context.Context, s *session, call engine.Call, dat
 		m.c.where, m.table, was, now), nil
 }
 
+// movedSince is another, asked on a connection of its own in the middle of a step: its COMMIT may have had no answer because the server
+// behind the address changed.
+func (m *markers) movedSince(ctx context.Context, call engine.Call) (string, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.c.patience)
+	defer cancel()
+	s, err := m.c.pin(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer s.release()
+	return m.another(ctx, s, call, seenOf(call).markers)
+}
+
 // ahead says in a sentence that a marker is of a later turn than this engine knows of; empty: it is not.
 func (m *markers) ahead(got marker) string {
 	if m.epoch == 0 || got.epoch <= int64(m.epoch) {

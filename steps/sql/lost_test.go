@@ -48,6 +48,25 @@ func TestALostAnswerToCommitIsFoundOutByTheMarker(t *testing.T) {
 	}
 }
 
+// TestACommitBehindWhichTheServerChangesIsInDoubt: another database answers at the address, and that it has no marker proves nothing.
+func TestACommitBehindWhichTheServerChangesIsInDoubt(t *testing.T) {
+	direct := mysqlGround(t)
+	direct.stock(t)
+	g, r := direct.through(t)
+	s := g.step(t, "exec", exec("UPDATE stock SET n = n + 1 WHERE id = 1")).prepare()
+	r.cutAt("COMMIT", true, true)
+	done := make(chan engine.Outcome, 1)
+	go func() { done <- s.execute(t.Context()) }()
+	direct.await(t, "SELECT COUNT(*) FROM stock WHERE id = 1 AND n = 11")
+	direct.must(t, "DELETE FROM handrail_markers WHERE state = 'done'", "UPDATE handrail_markers SET result = 'another' WHERE state = 'self'")
+	r.letIn()
+	o := <-done
+	if !o.InDoubt || o.Effect != engine.EffectUnknown {
+		t.Fatalf("in doubt %v, effect %s: %s", o.InDoubt, o.Effect, o.Err)
+	}
+	contains(t, strings.Join(o.Evidence, "\n"), "another database")
+}
+
 func TestACommitWhoseServerCannotBeAskedIsInDoubt(t *testing.T) {
 	direct := mysqlGround(t)
 	direct.stock(t)

@@ -52,7 +52,7 @@ func (s *session) alone(ctx context.Context, e entry, r rendered) (engine.Record
 	result, err := s.send(ctx, e.doing(), r, e.query)
 	s.c.forget()
 	if verb := e.st.Class.Verb; err == nil && (verb == "DROP DATABASE" || verb == "DROP SCHEMA") { // its markers go with it
-		handsDownNothing(s.c)
+		wiped(s.c)
 	}
 	return result, err
 }

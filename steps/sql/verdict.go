@@ -38,6 +38,16 @@ func (p *protocol) found(ctx context.Context, cause error) engine.Outcome {
 		doubt.Evidence = begunEvidence(p.c, p.mark.table, m)
 		return doubt
 	}
+	if p.c.group == nil && m.state == stateNone { // of a group the writer has been asked for what was committed
+		why, err := p.mark.movedSince(ctx, p.env.Call)
+		if err != nil {
+			why = "which database it is could not be asked: " + err.Error()
+		}
+		if why != "" {
+			doubt.Evidence = []string{why}
+			return doubt
+		}
+	}
 	o := failure(cause)
 	if p.leaky != "" && p.touched {
 		o.Effect, o.Transient = engine.EffectUnknown, false
