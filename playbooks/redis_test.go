@@ -6,8 +6,10 @@ import (
 	"math/rand/v2"
 	"net"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,28 +26,46 @@ func docker(ctx context.Context, host string, args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), err
 }
 
-// portsFor finds a row of free ports, each with the one of the cluster's bus.
+// rows has the ports that tests have been given: a node that is replaced leaves its port free for a while.
+var rows struct {
+	sync.Mutex
+	given map[int]bool
+}
+
+// portsFor finds a row of free ports, each with the one of the cluster's bus. All are below 32768, where Linux begins to
+// take ports for outgoing connections, of which one could come between a node and the one that takes its place.
 func portsFor(t *testing.T, host string, count int) int {
 	t.Helper()
-	for range 100 {
-		first := 20000 + rand.IntN(20000)
-		free := true
+	rows.Lock()
+	defer rows.Unlock()
+	for range 1000 {
+		first := 10000 + rand.IntN(32768-20000-count)
+		var row []int
 		for i := range count {
-			for _, port := range []int{first + i, first + i + 10000} {
-				l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
-				if err != nil {
-					free = false
-					continue
-				}
-				_ = l.Close()
-			}
+			row = append(row, first+i, first+i+10000)
 		}
-		if free {
-			return first
+		if slices.ContainsFunc(row, func(port int) bool { return rows.given[port] || !isFree(host, port) }) {
+			continue
 		}
+		if rows.given == nil {
+			rows.given = map[int]bool{}
+		}
+		for _, port := range row {
+			rows.given[port] = true
+		}
+		return first
 	}
 	t.Fatal("no row of free ports")
 	return 0
+}
+
+func isFree(host string, port int) bool {
+	l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	if err != nil {
+		return false
+	}
+	_ = l.Close()
+	return true
 }
 
 // ground is a network of a test's own on the Docker engine, and what stands on it.
