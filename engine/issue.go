@@ -210,13 +210,18 @@ func (r *Run) askApproval(n *node) []Event {
 // along, since a marker may stand where only that tells: in one of the slots of a cluster.
 func (r *Run) checkMemory() CheckMemory {
 	wiped, asked := map[string]bool{}, map[*node]bool{}
+	for _, n := range r.nodes {
+		if !n.closed() && n.mayHaveWiped() {
+			n.def.wipes(wiped)
+		}
+	}
 	var calls []Call
 	for i := len(r.done) - 1; i >= 0; i-- {
 		n := r.done[i]
 		if n.def.Operation == nil || n.attempt == 0 {
 			continue
 		}
-		if n.well() {
+		if n.mayHaveWiped() {
 			n.def.wipes(wiped)
 		}
 		if n.marked && n.well() && !wiped[n.def.Target] && !asked[n] {

@@ -172,6 +172,19 @@ func (n *node) well() bool {
 	return false
 }
 
+// mayHaveWiped: the node was begun, and it is not sure that it has left everything as it was.
+func (n *node) mayHaveWiped() bool {
+	switch n.state {
+	case OK, Degraded, Already, Resolved, Intended, InDoubt:
+		return n.attempt > 0
+	case Failed:
+		return n.effect != EffectNone
+	case Pending, Skipped:
+		return n.att != nil && n.att.maybe
+	}
+	return true
+}
+
 // dropChild takes a child that is done out of the open ones.
 func (g *groupState) dropChild(c *node) {
 	for i, x := range g.children {

@@ -6,11 +6,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"sort"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -25,7 +26,7 @@ func TestMain(m *testing.M) {
 // The scripts know two commands of their own:
 //
 //	lastrun [NAME]   sets RUN, or NAME, to the id of the newest run
-//	awaitlog FILE    waits until a file is there
+//	await FILE       waits until a file is there
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -42,6 +43,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
+// lastRun is the run that was made last. Runs of the same second have ids that do not tell.
 func lastRun(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) > 1 {
 		ts.Fatalf("usage: lastrun [NAME]")
@@ -51,12 +53,17 @@ func lastRun(ts *testscript.TestScript, neg bool, args []string) {
 	if len(ids) == 0 {
 		ts.Fatalf("there are no runs")
 	}
-	sort.Strings(ids)
+	made := func(id string) time.Time {
+		info, err := os.Stat(filepath.Join(id, "inputs.json")) // is written once
+		ts.Check(err)
+		return info.ModTime()
+	}
+	last := slices.MaxFunc(ids, func(a, b string) int { return made(a).Compare(made(b)) })
 	name := "RUN"
 	if len(args) == 1 {
 		name = args[0]
 	}
-	ts.Setenv(name, filepath.Base(ids[len(ids)-1]))
+	ts.Setenv(name, filepath.Base(last))
 }
 
 // await waits until a file is there that somebody else writes.
