@@ -36,7 +36,7 @@ func (r *Run) applyToStep(path string, s Stamped) error {
 		return r.applyFinished(n, e, s.At)
 	case RetryScheduled:
 		n.attemptState().pause = e.Pause
-		n.att.ended(e.Effect, e.CutOff)
+		n.ended(e.Effect, e.CutOff)
 		n.words().err = e.Error
 		r.advance(n, phaseRetrying)
 	case RetryDue:
@@ -134,6 +134,9 @@ func (r *Run) anew(n *node, maybe bool) {
 			n.att.cutOff, n.att.seen, n.att.note, n.att.class = true, before.seen, before.note, before.class
 		}
 	}
+	if n.touched {
+		n.attemptState().touched = true
+	}
 	if n.def.When == nil || n.admitted {
 		r.proceed(n)
 		return
@@ -196,9 +199,9 @@ func (r *Run) applyIntended(n *node, e StepIntended, at time.Time) error {
 	if n.phase != phaseReady && n.phase != phaseAgain {
 		return impossible("step %s was not ready", n.path)
 	}
-	n.attempt, n.state = e.Attempt, Intended
-	n.attemptState().class = e.Class
-	n.attemptState().settled = false
+	a := n.attemptState()
+	a.class, a.settled, a.touched = e.Class, false, n.touched
+	n.attempt, n.state, n.touched = e.Attempt, Intended, true
 	n.def.wipes(r.wiped)
 	w := n.words()
 	w.intended = at
@@ -229,7 +232,7 @@ func (r *Run) applyFinished(n *node, e StepFinished, at time.Time) error {
 		r.calm(n)
 		r.finish(n, e.State)
 	case Failed:
-		n.attemptState().ended(e.Effect, e.CutOff)
+		n.ended(e.Effect, e.CutOff)
 		r.fail(n, e.Effect)
 	case InDoubt:
 		r.doubt(n)
@@ -279,8 +282,10 @@ func (r *Run) calm(n *node) {
 }
 
 // ended keeps what a failed attempt may have left. One that left nothing says nothing of those before it.
-func (a *attempt) ended(effect Effect, cutOff bool) {
+func (n *node) ended(effect Effect, cutOff bool) {
+	a := n.attemptState()
 	if effect == EffectNone {
+		n.touched = a.touched || a.maybe
 		return
 	}
 	a.maybe, a.cutOff = true, cutOff
@@ -308,6 +313,7 @@ func (r *Run) applySettled(n *node, e Settled) error {
 	a.settled = true
 	n.words().evidence = e.Evidence
 	if e.Verdict == VerdictNotDone {
+		n.touched = a.touched || a.maybe
 		r.calm(n)
 		n.state = Pending
 		n.phase, n.issued = phaseReady, false

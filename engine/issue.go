@@ -211,7 +211,7 @@ func (r *Run) askApproval(n *node) []Event {
 func (r *Run) checkMemory() CheckMemory {
 	wiped, asked := map[string]bool{}, map[*node]bool{}
 	for _, n := range r.nodes {
-		if !n.closed() && n.mayHaveWiped() {
+		if n.touched && !n.closed() {
 			n.def.wipes(wiped)
 		}
 	}
@@ -221,7 +221,7 @@ func (r *Run) checkMemory() CheckMemory {
 		if n.def.Operation == nil || n.attempt == 0 {
 			continue
 		}
-		if n.mayHaveWiped() {
+		if n.touched {
 			n.def.wipes(wiped)
 		}
 		if n.marked && n.well() && !wiped[n.def.Target] && !asked[n] {

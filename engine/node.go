@@ -27,6 +27,7 @@ type node struct {
 	cut       bool // closed by a failure elsewhere, or by a cancel
 	stop      bool // failed for good: what is above it comes to an end
 	marked    bool // done in a transaction, with a marker
+	touched   bool // an attempt was begun, and it is not sure that it has left everything as it was
 	lost      bool // its marker is gone from the target
 	disproved bool // it had ended well, and failed when it was asked again
 	admitted  bool // its `when` was true
@@ -103,6 +104,7 @@ type attempt struct {
 	settled bool // this epoch has asked what became of it
 	asked   bool // done_if was asked
 	maybe   bool // an attempt before this one may have left an effect
+	touched bool // what node.touched was before this attempt
 	pause   time.Duration
 	ask     *ApprovalAsked
 	askedAt time.Duration // what Run.lived was then
@@ -170,19 +172,6 @@ func (n *node) well() bool {
 		return false
 	}
 	return false
-}
-
-// mayHaveWiped: the node was begun, and it is not sure that it has left everything as it was.
-func (n *node) mayHaveWiped() bool {
-	switch n.state {
-	case OK, Degraded, Already, Resolved, Intended, InDoubt:
-		return n.attempt > 0
-	case Failed:
-		return n.effect != EffectNone
-	case Pending, Skipped:
-		return n.att != nil && n.att.maybe
-	}
-	return true
 }
 
 // dropChild takes a child that is done out of the open ones.

@@ -86,7 +86,7 @@ func (p *Plain) Begun(c engine.Command, at time.Time) {
 	case engine.Settle:
 		p.say(p.line("asking", c.Step, "what became of the attempt that was cut off"))
 	case engine.CheckMemory:
-		p.say(fmt.Sprintf("asking the targets whether they remember %d finished steps", len(c.Calls)))
+		p.say("asking the targets whether they remember " + plural(len(c.Calls), "finished step"))
 	}
 }
 
