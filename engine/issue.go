@@ -109,6 +109,7 @@ func (r *Run) questions(n *node) ([]Question, error) {
 			return nil, fmt.Errorf("done_if: %w", err)
 		}
 		out[i], _ = v.(Question)
+		out[i].Timeout = n.def.Timeout
 	}
 	return out, nil
 }

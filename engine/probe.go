@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Probe is an operation that only reads, and what is expected of its result. It has three answers:
@@ -45,9 +46,10 @@ func (p *Probe) bind(s Scope) (Value, error) {
 
 // Question is a probe with its parameters filled in, ready to be asked.
 type Question struct {
-	probe  *Probe
-	Params Record
-	scope  Scope
+	probe   *Probe
+	Params  Record
+	Timeout time.Duration // of the step whose done_if it is; 0: none
+	scope   Scope
 }
 
 // Operation names what has to be executed to ask.

@@ -26,8 +26,9 @@ type Executor struct {
 	targets map[string]Target
 	access  Access
 
-	mu    sync.Mutex
-	conns map[string]*opening
+	mu     sync.Mutex
+	conns  map[string]*opening
+	silent map[string]bool // targets that have kept a dry-run waiting for too long
 }
 
 // opening is a connection that is being opened, or is open.
@@ -42,7 +43,7 @@ type opening struct {
 func NewExecutor(kinds []Kind, targets []Target, access Access) *Executor {
 	x := &Executor{
 		Now: time.Now, access: access, kinds: map[string]Kind{}, defs: map[string]engine.Kind{},
-		targets: map[string]Target{}, conns: map[string]*opening{},
+		targets: map[string]Target{}, conns: map[string]*opening{}, silent: map[string]bool{},
 	}
 	for _, k := range kinds {
 		def := k.Define()
@@ -93,12 +94,13 @@ func (x *Executor) connect(ctx context.Context, kind string, t Target) (io.Close
 			x.mu.Unlock()
 		}
 		close(o.ready)
+		return o.conn, o.err
 	}
 	select {
 	case <-o.ready:
 		return o.conn, o.err
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, fmt.Errorf("target %s was still being opened: %w", t.Name, context.Cause(ctx))
 	}
 }
 
@@ -134,7 +136,7 @@ func (x *Executor) Execute(ctx context.Context, c engine.Execute, a engine.Atten
 		return engine.Failure(err)
 	}
 	env.Again = c.Again
-	o := op.Execute(ctx, env)
+	o := x.execute(ctx, op, env)
 	if o.Result == nil {
 		return o
 	}
@@ -188,7 +190,7 @@ func (x *Executor) Preview(ctx context.Context, c engine.Call) (engine.Impact, e
 		return engine.Impact{}, errors.New("a preview needs a read-only executor")
 	}
 	ctx, seen := watch(ctx)
-	impact, err := op.Preview(ctx, env)
+	impact, err := x.preview(ctx, op, env)
 	impact.Seen = seen.list()
 	return impact, err
 }
@@ -281,12 +283,12 @@ func (x *Executor) askOne(ctx context.Context, step string, q engine.Question) e
 	if kind == "" {
 		return q.Judge(engine.Outcome{})
 	}
-	call := engine.Call{Step: step, Kind: kind, Operation: operation, Target: target, Params: q.Params, Class: engine.ClassRead}
+	call := engine.Call{Step: step, Kind: kind, Operation: operation, Target: target, Params: q.Params, Class: engine.ClassRead, Timeout: q.Timeout}
 	op, env, err := x.decode(call, nobody{})
 	if err != nil {
 		return engine.Answer{Message: err.Error()}
 	}
-	o := op.Execute(ctx, env)
+	o := x.execute(ctx, op, env)
 	if v, err := engine.Normalize(o.Result); err == nil {
 		o.Result, _ = v.(engine.Record)
 	} else {

@@ -36,6 +36,8 @@ func (a *app) lookAtLocks(ctx context.Context, l *loaded, r *reach, x *steps.Exe
 }
 
 func (a *app) lookAtShared(ctx context.Context, l *loaded, target string, x *steps.Executor) []preview.Lock {
+	ctx, cancel := context.WithTimeout(ctx, checkPatience)
+	defer cancel()
 	names, in := l.pb.EveryLock(), "target "+l.env.Locks
 	var held []steps.HeldLock
 	open, err := x.Locks(ctx, target, steps.LockOwner{})

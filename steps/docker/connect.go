@@ -46,7 +46,7 @@ func (*Kind) Connect(ctx context.Context, target steps.Target, access steps.Acce
 	if err != nil {
 		return nil, fmt.Errorf("target %s: %w", target.Name, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, connectTime)
+	ctx, cancel := context.WithTimeoutCause(ctx, connectTime, errSilent)
 	defer cancel()
 	if _, err := c.client.Ping(ctx); err != nil {
 		_ = c.Close()
@@ -151,10 +151,15 @@ func (c *connection) explain(ctx context.Context, err error) error {
 		return nil
 	case errors.Is(err, errRefused):
 		return refusal(err)
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		if cause := context.Cause(ctx); cause != nil {
-			return fmt.Errorf("waiting for the Docker engine at %s was ended: %w", c.host, cause)
+	case errors.Is(context.Cause(ctx), errSilent) && !answered(err):
+		return c.explainSilence(ctx)
+	case ctx.Err() != nil && !answered(err):
+		ended := fmt.Errorf("waiting for the Docker engine at %s was ended: %w", c.host, context.Cause(ctx))
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return transient{ended}
 		}
+		return ended
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return fmt.Errorf("the Docker engine at %s did not answer in time: %w", c.host, err)
 	case client.IsErrConnectionFailed(err):
 		return c.explainDial(ctx, err)
@@ -164,6 +169,20 @@ func (c *connection) explain(ctx context.Context, err error) error {
 		return fmt.Errorf("the answer of the Docker engine at %s was cut off; see its log (journalctl -u docker), and what lies between: %w", c.host, transient{err})
 	}
 	return said{err}
+}
+
+// errSilent ends the wait for the first answer of an engine.
+var errSilent = errors.New("there was no answer")
+
+// explainSilence tells an engine that takes connections and says nothing from one that cannot be reached.
+func (c *connection) explainSilence(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeTime)
+	defer cancel()
+	if err := c.probe(context.WithValue(ctx, passed{}, true)); err != nil {
+		return c.explainDial(ctx, err)
+	}
+	return fmt.Errorf("the Docker engine at %s takes connections and has not answered for %s; see its log (journalctl -u docker), or start it anew (systemctl restart docker): %w",
+		c.host, connectTime, transient{errSilent})
 }
 
 // answered: the engine has read the request and answered with a status that says no.

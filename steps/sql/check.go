@@ -29,7 +29,7 @@ type preparer struct {
 }
 
 func (c *Conn) preparer(ctx context.Context) (*preparer, error) {
-	ctx, cancel := context.WithTimeout(ctx, connectLimit)
+	ctx, cancel := connecting(ctx)
 	defer cancel()
 	raw, err := c.made.Connect(ctx)
 	if err != nil {

@@ -87,7 +87,7 @@ func (c *Conn) faultOf(doing string, err error) error {
 	switch {
 	case errors.As(err, &mute):
 		f.reach, f.sort = notSent, busyFault
-		f.said = fmt.Sprintf("took the connection and did not greet within %v; nothing was sent; is it a database that listens at this address?", connectLimit)
+		f.said = fmt.Sprintf("took the connection and did not greet %s; nothing was sent; is it a database that listens at this address, and does it answer others?", mute.lasted)
 	case errors.As(err, &cut):
 		f.reach, f.sort, f.said = refused, stopped, "the statement was stopped"
 	case errors.As(err, &no):

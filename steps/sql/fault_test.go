@@ -1,6 +1,7 @@
 package sql_test
 
 import (
+	"context"
 	"io"
 	"net"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/handrail-dev/handrail/engine"
 	"github.com/handrail-dev/handrail/steps"
@@ -85,7 +87,11 @@ func talker(t testing.TB, word string) string {
 func TestSomethingElseThatListensIsNotWaitedForForEver(t *testing.T) {
 	t.Parallel()
 	g := ground{target: targetOf(engine.Record{"address": talker(t, "")})}
-	failed(t, g.step(t, "query", query("SELECT 1")).do(), engine.EffectNone, "did not greet", "is it a database")
+	failed(t, g.step(t, "query", query("SELECT 1")).do(), engine.EffectNone, "did not greet within 5s", "is it a database")
+	// The step has less time than that.
+	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	failed(t, g.step(t, "query", query("SELECT 1")).execute(short), engine.EffectNone, "did not greet within the time allowed", "is it a database")
 }
 
 func TestMistakesWithSQLite(t *testing.T) {

@@ -152,7 +152,7 @@ func (s saying) String() string {
 
 // survey asks all servers side by side whether they take writes. The answers stand in the order of the addresses.
 func (g *group) survey(ctx context.Context, grace time.Duration) []saying {
-	ctx, cancel := context.WithTimeout(ctx, connectLimit)
+	ctx, cancel := connecting(ctx)
 	defer cancel()
 	type answer struct {
 		i int

@@ -129,7 +129,7 @@ func (s tlsSettings) config(address string) (*tls.Config, error) {
 
 // zoneOf asks in which zone the server's sessions are.
 func (c *Conn) zoneOf(ctx context.Context, made driver.Connector) (zone *time.Location, err error) {
-	ctx, cancel := context.WithTimeout(ctx, connectLimit)
+	ctx, cancel := connecting(ctx)
 	defer cancel()
 	raw, err := made.Connect(ctx)
 	if err != nil {

@@ -24,7 +24,7 @@ type connector struct {
 }
 
 func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, connectLimit)
+	ctx, cancel := connecting(ctx)
 	defer cancel()
 	raw, err := c.Connector.Connect(ctx)
 	if err != nil {
@@ -37,16 +37,29 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	return &wire{Conn: raw, d: c.d, id: id, readOnly: c.access != steps.Full, heard: c.heard}, nil
 }
 
-// noGreeting tells a server that took the connection and then said nothing.
+var errNoGreeting = errors.New("no greeting")
+
+// connecting bounds the time in which a server greets.
+func connecting(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, connectLimit, errNoGreeting)
+}
+
+// noGreeting tells a server that took the connection and then said nothing, for as long as connecting lets it or the step.
 func noGreeting(ctx context.Context, err error) error {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return silence{err}
+	switch {
+	case errors.Is(context.Cause(ctx), errNoGreeting):
+		return silence{err, "within " + connectLimit.String()}
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return silence{err, "within the time allowed"}
 	}
 	return err
 }
 
 // silence is what meets a client that talks to something else than a database.
-type silence struct{ cause error }
+type silence struct {
+	cause  error
+	lasted string
+}
 
 func (s silence) Error() string { return s.cause.Error() }
 func (s silence) Unwrap() error { return s.cause }
