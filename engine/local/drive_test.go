@@ -27,6 +27,7 @@ type diary struct {
 	failAt  int // the append that fails; 0: none
 	appends int
 	do      map[string]func(context.Context, engine.Execute, engine.Attendant) engine.Outcome
+	look    func(context.Context) error // what preparing does
 }
 
 func (d *diary) write(format string, args ...any) {
@@ -68,7 +69,10 @@ func (d *diary) Ask(context.Context, string, []engine.Question) engine.Answer {
 	return engine.Answer{Asked: engine.Yes}
 }
 
-func (d *diary) Prepare(context.Context, engine.Prepare) (engine.Preparation, error) {
+func (d *diary) Prepare(ctx context.Context, _ engine.Prepare) (engine.Preparation, error) {
+	if d.look != nil {
+		return engine.Preparation{}, d.look(ctx)
+	}
 	return engine.Preparation{}, nil
 }
 
@@ -142,6 +146,19 @@ func TestAnEffectForWhichTheRunHasNoLockIsNotBegun(t *testing.T) {
 	}
 	if got := strings.Join(d.lines, "\n"); !strings.Contains(got, "execute a") || !strings.Contains(got, "execute b") {
 		t.Errorf("it went\n%s", got)
+	}
+}
+
+func TestALookThatTakesTooLongSaysHowLongItHad(t *testing.T) {
+	d := &diary{look: func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) }}
+	s := step("a", engine.ClassUnrepeatable)
+	s.Operation.Prepares, s.Timeout = true, time.Millisecond
+	drv := driverOf(t, d, s)
+	if state, err := drv.Drive(t.Context()); err != nil || state != engine.RunFailed {
+		t.Fatal(state, err)
+	}
+	if v, _ := drv.Run.StepAt("a"); v.Error != "not done within its timeout of 1ms: the step's timeout ended" {
+		t.Errorf("it says %q", v.Error)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/handrail-dev/handrail/engine"
 )
@@ -71,9 +72,7 @@ func (l *loop) execute(ctx context.Context, c engine.Execute, drain <-chan struc
 	if o.Tail == "" && o.Err != "" {
 		o.Tail = a.tail()
 	}
-	if o.Err != "" && errors.Is(context.Cause(ctx), errTimeout) {
-		o.Err = fmt.Sprintf("not done within its timeout of %s: %s", c.Timeout, o.Err)
-	}
+	o.Err = overdue(ctx, c.Timeout, o.Err)
 	o = l.maskOutcome(o)
 	jitter := l.Random()
 	return func(r *engine.Run) []engine.Event {
@@ -82,6 +81,14 @@ func (l *loop) execute(ctx context.Context, c engine.Execute, drain <-chan struc
 		}
 		return []engine.Event{r.Judge(c, o, jitter)}
 	}
+}
+
+// overdue puts in front of a failure that it came of the step's timeout.
+func overdue(ctx context.Context, timeout time.Duration, failure string) string {
+	if failure == "" || !errors.Is(context.Cause(ctx), errTimeout) {
+		return failure
+	}
+	return fmt.Sprintf("not done within its timeout of %s: %s", timeout, failure)
 }
 
 // notBegun: the effect was not had, and none may be had any more. The attempt is over, so that nobody has to ask what
@@ -107,7 +114,7 @@ func (l *loop) prepare(ctx context.Context, c engine.Prepare) eventsOf {
 	p, err := l.Executor.Prepare(ctx, c)
 	e := engine.Prepared{Step: c.Step, Seen: engine.Typed{V: l.maskAny(p.Seen)}, Class: p.Class, Why: l.mask(p.Why)}
 	if err != nil {
-		e.Error = l.mask(err.Error())
+		e.Error = l.mask(overdue(ctx, c.Timeout, err.Error()))
 	}
 	return func(r *engine.Run) []engine.Event { return []engine.Event{r.JudgePrepared(e)} }
 }
