@@ -134,9 +134,6 @@ func (r *Run) anew(n *node, maybe bool) {
 			n.att.cutOff, n.att.seen, n.att.note, n.att.class = true, before.seen, before.note, before.class
 		}
 	}
-	if n.touched {
-		n.attemptState().touched = true
-	}
 	if n.def.When == nil || n.admitted {
 		r.proceed(n)
 		return
@@ -200,7 +197,7 @@ func (r *Run) applyIntended(n *node, e StepIntended, at time.Time) error {
 		return impossible("step %s was not ready", n.path)
 	}
 	a := n.attemptState()
-	a.class, a.settled, a.touched = e.Class, false, n.touched
+	a.class, a.settled, a.clean = e.Class, false, !n.touched
 	n.attempt, n.state, n.touched = e.Attempt, Intended, true
 	n.def.wipes(r.wiped)
 	w := n.words()
@@ -285,10 +282,17 @@ func (r *Run) calm(n *node) {
 func (n *node) ended(effect Effect, cutOff bool) {
 	a := n.attemptState()
 	if effect == EffectNone {
-		n.touched = a.touched || a.maybe
+		n.leftAll(a)
 		return
 	}
 	a.maybe, a.cutOff = true, cutOff
+}
+
+// leftAll: the attempt has left everything as it was.
+func (n *node) leftAll(a *attempt) {
+	if a.clean && !a.maybe {
+		n.touched = false
+	}
 }
 
 // fail closes a step that has failed. Whether that stops the run is the author's choice.
@@ -313,7 +317,7 @@ func (r *Run) applySettled(n *node, e Settled) error {
 	a.settled = true
 	n.words().evidence = e.Evidence
 	if e.Verdict == VerdictNotDone {
-		n.touched = a.touched || a.maybe
+		n.leftAll(a)
 		r.calm(n)
 		n.state = Pending
 		n.phase, n.issued = phaseReady, false

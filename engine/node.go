@@ -104,7 +104,7 @@ type attempt struct {
 	settled bool // this epoch has asked what became of it
 	asked   bool // done_if was asked
 	maybe   bool // an attempt before this one may have left an effect
-	touched bool // what node.touched was before this attempt
+	clean   bool // it was begun when nothing had been touched
 	pause   time.Duration
 	ask     *ApprovalAsked
 	askedAt time.Duration // what Run.lived was then

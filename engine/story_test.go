@@ -368,8 +368,8 @@ func fingerprint(r *Run) string {
 			}
 		}
 		if a := n.att; a != nil && (a.seen != nil || a.note != nil || a.class != ClassUnset || a.again || a.settled || a.asked || a.pause > 0) {
-			fmt.Fprintf(&b, " seen %v note %v class %s again %v settled %v asked %v maybe %v touched %v, %v pause %s",
-				a.seen, a.note, a.class, a.again, a.settled, a.asked, a.maybe, n.touched, a.touched, a.pause)
+			fmt.Fprintf(&b, " seen %v note %v class %s again %v settled %v asked %v maybe %v touched %v clean %v pause %s",
+				a.seen, a.note, a.class, a.again, a.settled, a.asked, a.maybe, n.touched, a.clean, a.pause)
 		}
 		b.WriteString("\n")
 	}

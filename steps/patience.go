@@ -1,9 +1,11 @@
 package steps
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/handrail-dev/handrail/engine"
@@ -16,7 +18,13 @@ const (
 	nextLook = 10 * time.Second
 )
 
-var errPatience = errors.New("a dry-run waits no longer")
+// impatience is the cause that ends a wait of a dry-run, and those within it: what a step asks others.
+type impatience struct {
+	limit time.Duration
+	told  atomic.Bool // by one that was within it
+}
+
+func (*impatience) Error() string { return "a dry-run waits no longer" }
 
 // patience bounds how long a dry-run waits for an answer: a server that takes connections and says nothing would keep it,
 // and whoever reads it, for ever. A run is bounded by the timeouts of its steps alone.
@@ -25,53 +33,58 @@ type patience struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	target string
-	limit  time.Duration
+	cause  *impatience // its own; nil: it is a run
 }
 
 // patience begins to wait. Without a target it is for a file, or a program, on this host.
 func (x *Executor) patience(ctx context.Context, target string, timeout time.Duration) (context.Context, *patience) {
-	p := &patience{x: x, ctx: ctx, cancel: func() {}, target: target, limit: longestLook}
+	p := &patience{x: x, ctx: ctx, cancel: func() {}, target: target}
 	if x.access != ReadOnly {
 		return ctx, p
 	}
-	if timeout > 0 {
-		p.limit = timeout
-	}
+	p.cause = &impatience{limit: cmp.Or(timeout, longestLook)}
 	x.mu.Lock()
 	if x.silent[target] {
-		p.limit = min(p.limit, nextLook)
+		p.cause.limit = min(p.cause.limit, nextLook)
 	}
 	x.mu.Unlock()
-	p.ctx, p.cancel = context.WithTimeoutCause(ctx, p.limit, errPatience)
+	p.ctx, p.cancel = context.WithTimeoutCause(ctx, p.cause.limit, p.cause)
 	return p.ctx, p
 }
 
-// end says whether it was waited for too long, and remembers the target that has not answered.
-func (p *patience) end() (over bool) {
-	over = errors.Is(context.Cause(p.ctx), errPatience)
+// end remembers the target that has not answered in time. before stands in front of what is said of that then. It is empty
+// where there was an answer, and where one within this has said it.
+func (p *patience) end() (before string) {
+	var cause *impatience
+	over := errors.As(context.Cause(p.ctx), &cause)
 	p.cancel()
-	if over && p.target != "" {
+	if !over {
+		return ""
+	}
+	if p.target != "" {
 		p.x.mu.Lock()
 		p.x.silent[p.target] = true
 		p.x.mu.Unlock()
 	}
-	return over
-}
-
-// said puts in front of what is said how long was waited.
-func (p *patience) said(what string) string {
-	return fmt.Sprintf("not known within %s: %s", p.limit, what)
+	switch {
+	case cause != p.cause:
+		cause.told.Store(true)
+	case cause.told.Load():
+		return ""
+	}
+	return fmt.Sprintf("not known within %s: ", cause.limit)
 }
 
 // preview is one look at what an operation would do.
 func (x *Executor) preview(ctx context.Context, op Operation, env *Env) (engine.Impact, error) {
 	ctx, p := x.patience(ctx, env.Call.Target, env.Call.Timeout)
 	impact, err := op.Preview(ctx, env)
-	switch over := p.end(); {
-	case over && err != nil:
-		err = fmt.Errorf("not known within %s: %w", p.limit, err)
-	case over && impact.Standing == engine.StandingUnknown && impact.Why != "":
-		impact.Why = p.said(impact.Why)
+	before := p.end()
+	if err != nil && before != "" {
+		err = fmt.Errorf("%s%w", before, err)
+	}
+	if impact.Standing == engine.StandingUnknown && impact.Why != "" {
+		impact.Why = before + impact.Why
 	}
 	return impact, err
 }
@@ -80,8 +93,8 @@ func (x *Executor) preview(ctx context.Context, op Operation, env *Env) (engine.
 func (x *Executor) execute(ctx context.Context, op Operation, env *Env) engine.Outcome {
 	ctx, p := x.patience(ctx, env.Call.Target, env.Call.Timeout)
 	o := op.Execute(ctx, env)
-	if p.end() && o.Err != "" {
-		o.Err = p.said(o.Err)
+	if before := p.end(); o.Err != "" {
+		o.Err = before + o.Err
 	}
 	return o
 }

@@ -5,6 +5,8 @@ tx b on=db
 idem c on=db wipes
 tx d on=db
 once e on=db wipes
+tx f on=db
+tx g on=db wipes
 ----
 start
   run_started
@@ -88,5 +90,32 @@ resume
   -> execute e wiped (sync before)
 done e
   e is ok
+  intended f attempt 1 token r1/f class transactional
+  -> execute f wiped (sync before)
+done f
+  f is ok
+  intended g attempt 1 token r1/g class transactional
+  -> execute g wiped (sync before)
+crash
+resume
+  run_resumed
+  -> settle g epoch 8 (sync before)
+settle g not-done
+  settled g: not done
+  intended g attempt 2 token r1/g class transactional
+  -> execute g wiped (sync before)
+fail g none
+  g is failed, effect none: it broke
+  run ends failed
+  finished failed
+resume
+  run_resumed
+  -> check memory r1/f (sync before)
+forgot
+  memory_checked
+  intended g attempt 3 token r1/g class transactional
+  -> execute g wiped (sync before)
+done g
+  g is ok
   run ends ok
   finished ok

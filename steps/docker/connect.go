@@ -50,6 +50,9 @@ func (*Kind) Connect(ctx context.Context, target steps.Target, access steps.Acce
 	defer cancel()
 	if _, err := c.client.Ping(ctx); err != nil {
 		_ = c.Close()
+		if errors.Is(context.Cause(ctx), errSilent) && !answered(err) {
+			return nil, c.explainSilence(ctx)
+		}
 		return nil, c.explain(ctx, err)
 	}
 	c.client.NegotiateAPIVersion(ctx)
@@ -151,8 +154,6 @@ func (c *connection) explain(ctx context.Context, err error) error {
 		return nil
 	case errors.Is(err, errRefused):
 		return refusal(err)
-	case errors.Is(context.Cause(ctx), errSilent) && !answered(err):
-		return c.explainSilence(ctx)
 	case ctx.Err() != nil && !answered(err):
 		ended := fmt.Errorf("waiting for the Docker engine at %s was ended: %w", c.host, context.Cause(ctx))
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
@@ -181,8 +182,8 @@ func (c *connection) explainSilence(ctx context.Context) error {
 	if err := c.probe(context.WithValue(ctx, passed{}, true)); err != nil {
 		return c.explainDial(ctx, err)
 	}
-	return fmt.Errorf("the Docker engine at %s takes connections and has not answered for %s; see its log (journalctl -u docker), or start it anew (systemctl restart docker): %w",
-		c.host, connectTime, transient{errSilent})
+	return transient{fmt.Errorf("the Docker engine at %s takes connections and has not answered for %s; see its log (journalctl -u docker), or start it anew (systemctl restart docker)",
+		c.host, connectTime)}
 }
 
 // answered: the engine has read the request and answered with a status that says no.
